@@ -1,0 +1,1 @@
+//! What a device is, said once per class

@@ -1,0 +1,1 @@
+//! The lock hierarchy of steadfast: levels, permits, file locks, owners, the alive lock

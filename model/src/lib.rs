@@ -1,0 +1,1 @@
+//! Engines that explore the production protocol lines

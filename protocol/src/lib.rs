@@ -1,0 +1,1 @@
+//! The verbs and witnesses of steadfast, generic over a Platform

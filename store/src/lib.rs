@@ -1,0 +1,1 @@
+//! The records of steadfast in one SQLite database

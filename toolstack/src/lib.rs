@@ -1,0 +1,1 @@
+//! The embeddable library: records, locks and a real QEMU behind the verbs
