@@ -1,3 +1,71 @@
 //! `cargo xtask`: the one entry for contributors.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod counts;
+mod crash_lines;
+mod demo;
+mod guest;
+mod install;
+mod step;
+mod stop;
+mod test;
+
+use std::process::ExitCode;
+
+use stop::{Result, Stop};
+
+const USAGE: &str = "\
+cargo xtask VERB
+  demo      play the story of a VM on a real QEMU, with folders of its own
+  test      everything that must hold before a change is merged
+  prove     the models, in depth
+  guest     fetch and build the guest of the demo, and nothing else
+  bench     not built yet
+  xencheck  not built yet";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match verb(&arguments.iter().map(String::as_str).collect::<Vec<&str>>()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => {
+            eprintln!("error: {stop}");
+            ExitCode::from(stop.status())
+        }
+    }
+}
+
+fn verb(arguments: &[&str]) -> Result<()> {
+    match arguments {
+        ["demo"] => {
+            install::tools()?;
+            demo::run(&guest::image()?)
+        }
+        ["test"] => test::run(),
+        ["prove"] => prove(),
+        ["guest"] => {
+            install::tools()?;
+            guest::image().map(drop)
+        }
+        ["sweep"] => demo::sweeper::sweep(),
+        ["bench"] => Err(Stop::usage("`bench` is not built yet: it has an issue of its own")),
+        ["xencheck"] => Err(Stop::usage("`xencheck` is not built yet: it has an issue of its own")),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(Stop::usage(USAGE)),
+    }
+}
+
+fn prove() -> Result<()> {
+    let mut counts = counts::Counts::default();
+    counts.add(&step::run(&mut step::cargo(&[
+        "test",
+        "--release",
+        "--package",
+        "steadfast-model",
+    ]))?);
+    println!("\ncargo xtask prove: {counts}");
+    if counts.passed == 0 { Err(Stop::failed("no model ran")) } else { Ok(()) }
+}

@@ -1,0 +1,160 @@
+//! The command line, as the contract fixes it.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::{Args, Parser, ValueEnum};
+use steadfast::Error;
+
+use crate::reply::Reply;
+use crate::usage;
+use crate::verb::Verb;
+
+/// What `--version` says behind the name.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (contract 1)");
+
+/// A transactional config store for virtual machines: nothing runs that no record describes.
+#[derive(Debug, Parser)]
+#[command(
+    name = "steadfast",
+    version = VERSION,
+    max_term_width = 100,
+    after_help = "`steadfast man` prints the manual: documents, exit codes, files."
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) terms: Terms,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What may stand before or after any verb.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Terms {
+    /// The folder of the records
+    #[arg(long, global = true, env = "STEADFAST_STATE", hide_env_values = true, value_name = "DIR")]
+    pub(crate) state: Option<String>,
+
+    /// The folder of sockets, `alive` files and QEMU's logs
+    #[arg(long, global = true, env = "STEADFAST_RUN", hide_env_values = true, value_name = "DIR")]
+    pub(crate) run: Option<String>,
+
+    /// What is written to stdout
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub(crate) output: Format,
+
+    /// How long to wait for a lock
+    #[arg(long, global = true, default_value = "30", value_parser = seconds, value_name = "SECONDS")]
+    pub(crate) lock_timeout: Duration,
+
+    /// How long the effect itself may take, instead of the verb's own limit
+    #[arg(long, global = true, value_parser = seconds, value_name = "SECONDS")]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Refuse (exit 4) where the record has moved on from this revision
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) if_revision: Option<u64>,
+
+    /// Succeed, unchanged, where the result already holds
+    #[arg(long, global = true)]
+    pub(crate) if_needed: bool,
+
+    /// Say nothing but errors and what was asked for
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+
+    /// Trace to stderr; twice for everything (STEADFAST_LOG takes a filter)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// What stdout carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+}
+
+/// How much is said that nobody asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loudness {
+    /// Progress and confirmations.
+    Normal,
+    /// Neither.
+    Quiet,
+}
+
+impl Terms {
+    /// What `-q` means.
+    pub(crate) fn loudness(&self) -> Loudness {
+        if self.quiet { Loudness::Quiet } else { Loudness::Normal }
+    }
+}
+
+/// What the words of a command line are.
+pub(crate) enum Parsed {
+    /// A verb to run.
+    Verb(Box<Arguments>),
+    /// Help, the version, or a mistake.
+    Other(Format, Box<Result<Reply, Error>>),
+}
+
+/// Reads the command line, its program's name first.
+pub(crate) fn parse(words: Vec<OsString>) -> Parsed {
+    let format = usage::format_of(&words);
+    match Arguments::try_parse_from(words) {
+        Ok(arguments) => match check(&arguments) {
+            Ok(()) => Parsed::Verb(Box::new(arguments)),
+            Err(error) => Parsed::Other(arguments.terms.output, Box::new(Err(error))),
+        },
+        Err(error) => Parsed::Other(format, Box::new(usage::outcome(&error))),
+    }
+}
+
+/// Refuses a term where it would mean nothing: ignored, it would promise a check that nobody makes.
+fn check(arguments: &Arguments) -> Result<(), Error> {
+    let Terms { if_revision, if_needed, .. } = arguments.terms;
+    let term = match (if_revision, if_needed) {
+        (Some(_), _) => "--if-revision",
+        (None, true) => "--if-needed",
+        (None, false) => return Ok(()),
+    };
+    if arguments.verb.changes_one_domain() {
+        return Ok(());
+    }
+    let message = format!("{term} is for verbs that change a domain, and `{}` is none", arguments.verb.name());
+    Err(usage::refused(message, Some(arguments.verb.name())))
+}
+
+/// The longest wait: beyond it, a deadline could not be told apart from no deadline at all.
+const MOST_SECONDS: f64 = 1e9;
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.parse::<f64>().ok().filter(|number| (0.0..=MOST_SECONDS).contains(number));
+    let number = number.ok_or_else(|| format!("not a number of seconds from 0 to {MOST_SECONDS}"))?;
+    Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn seconds_are_finite_and_not_negative() {
+        assert_eq!(seconds("0"), Ok(Duration::ZERO));
+        assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
+        for text in ["", "-1", "nan", "inf", "1e300", "10s", "1e9999"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+}

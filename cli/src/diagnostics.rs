@@ -1,0 +1,29 @@
+//! Tracing, for those who ask for it.
+
+use std::io;
+
+use steadfast::Error;
+use tracing_subscriber::EnvFilter;
+
+use crate::problem::invalid;
+
+/// Takes a filter such as `steadfast=debug,steadfast_qmp=trace`.
+const VARIABLE: &str = "STEADFAST_LOG";
+
+/// Sends the events that `-v` or the environment asks for to stderr; without either, there is no subscriber at all.
+pub(crate) fn install(verbose: u8) -> Result<(), Error> {
+    let given = std::env::var_os(VARIABLE).filter(|filter| !filter.is_empty());
+    let filter = match given {
+        Some(filter) => filter.into_string().map_err(|_| invalid(format!("{VARIABLE} is not UTF-8")))?,
+        None => match verbose {
+            0 => return Ok(()),
+            1 => "steadfast=debug".to_owned(),
+            _ => "steadfast=trace".to_owned(),
+        },
+    };
+    let filter = EnvFilter::try_new(&filter)
+        .map_err(|error| invalid(format!("{VARIABLE} is no filter: {filter}")).because(error))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).finish();
+    tracing::subscriber::set_global_default(subscriber)
+        .map_err(|error| Error::new(steadfast::Kind::Internal, "tracing is installed already").because(error))
+}

@@ -1,0 +1,62 @@
+//! A verb's way to the library: the host it opens, the terms it asks with, the runtime it runs on.
+
+use steadfast::{Access, Answer, Error, Host, Kind, Options, Request};
+use tokio::runtime::Builder;
+
+use crate::arguments::Terms;
+use crate::folders::Folders;
+use crate::progress::ProgressLine;
+use crate::reply::Reply;
+use crate::verb::answer;
+
+/// Asks the host something that changes nothing.
+pub(crate) fn look<T>(
+    terms: &Terms,
+    verb: impl AsyncFnOnce(&Host, &Request) -> Result<T, Error>,
+) -> Result<T, Error> {
+    with_host(terms, Access::ReadOnly, verb)
+}
+
+/// Runs a verb that may change the host.
+pub(crate) fn act<T>(terms: &Terms, verb: impl AsyncFnOnce(&Host, &Request) -> Result<T, Error>) -> Result<T, Error> {
+    with_host(terms, Access::ReadWrite, verb)
+}
+
+/// Runs a verb that changes one domain, and tells its answer; `done` is the word for what it did.
+pub(crate) fn change(
+    terms: &Terms,
+    domain: Option<&str>,
+    done: &str,
+    verb: impl AsyncFnOnce(&Host, &Request) -> Result<Answer, Error>,
+) -> Result<Reply, Error> {
+    answer::reply(act(terms, verb), domain, done)
+}
+
+fn with_host<T>(
+    terms: &Terms,
+    access: Access,
+    verb: impl AsyncFnOnce(&Host, &Request) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let folders = Folders::of(terms)?;
+    let mut options = Options::new(folders.state, folders.run);
+    options.access = access;
+    let line = ProgressLine::on_terminal(terms.loudness());
+    let request = Request {
+        if_revision: terms.if_revision,
+        if_needed: terms.if_needed,
+        lock_timeout: terms.lock_timeout,
+        timeout: terms.timeout,
+        progress: line.as_ref().map(ProgressLine::callback),
+    };
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new(Kind::Environment, "the runtime can't be built").because(error))?;
+    let outcome = runtime.block_on(async {
+        let host = Host::open(options).await?;
+        verb(&host, &request).await
+    });
+    // A wait that has passed its deadline may still hold a thread; the process ends without it.
+    runtime.shutdown_background();
+    outcome
+}

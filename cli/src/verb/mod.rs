@@ -1,0 +1,150 @@
+//! The verbs of the contract, one file a group.
+
+pub(crate) mod answer;
+mod check;
+mod device;
+mod look;
+mod power;
+mod record;
+mod userdata;
+
+use clap::{Args, Subcommand};
+use steadfast::Error;
+
+use crate::arguments::Arguments;
+use crate::reply::Reply;
+use crate::{diagnostics, manual};
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Record a domain from its JSON document
+    Define(record::Define),
+    /// Forget a domain that does not run
+    Undefine(Domain),
+    /// Start a domain
+    Start(power::Start),
+    /// Stop its processors
+    Pause(Domain),
+    /// Let its processors run on
+    Resume(Domain),
+    /// Reset the machine, as its button does
+    Reset(Domain),
+    /// Ask the guest to power down, then kill; the record stays
+    Stop(Domain),
+    /// Kill QEMU, see it dead, remove the record; waits for no monitor
+    Destroy(Domain),
+    /// Attach a device, or a plan of devices
+    Attach(device::Attach),
+    /// Detach devices
+    Detach(device::Detach),
+    /// Change what lies in a drive
+    #[command(subcommand)]
+    Media(device::Media),
+    /// Wait until nothing is pending
+    Wait(device::Wait),
+    /// List the domains
+    List,
+    /// Show a domain
+    Show(Domain),
+    /// Compare the records with what runs, and repair
+    Check(check::Check),
+    /// Show who holds which lock
+    Locks,
+    /// Show what was changed
+    Log(look::Log),
+    /// Keep blobs with a domain
+    #[command(subcommand)]
+    Userdata(userdata::Userdata),
+    /// Print the document that `define` takes
+    Export(Domain),
+    /// Copy the whole store while it is in use
+    Backup(record::Backup),
+    /// Print a JSON Schema
+    Schema(manual::Schema),
+    /// Print a shell's completions
+    Completions(manual::Completions),
+    /// Print the manual (troff)
+    Man,
+}
+
+/// A domain by name or uuid.
+#[derive(Debug, Args)]
+pub(crate) struct Domain {
+    /// Its name or uuid
+    pub(crate) domain: String,
+}
+
+impl Verb {
+    /// As it is typed.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Define(_) => "define",
+            Self::Undefine(_) => "undefine",
+            Self::Start(_) => "start",
+            Self::Pause(_) => "pause",
+            Self::Resume(_) => "resume",
+            Self::Reset(_) => "reset",
+            Self::Stop(_) => "stop",
+            Self::Destroy(_) => "destroy",
+            Self::Attach(_) => "attach",
+            Self::Detach(_) => "detach",
+            Self::Media(_) => "media",
+            Self::Wait(_) => "wait",
+            Self::List => "list",
+            Self::Show(_) => "show",
+            Self::Check(_) => "check",
+            Self::Locks => "locks",
+            Self::Log(_) => "log",
+            Self::Userdata(_) => "userdata",
+            Self::Export(_) => "export",
+            Self::Backup(_) => "backup",
+            Self::Schema(_) => "schema",
+            Self::Completions(_) => "completions",
+            Self::Man => "man",
+        }
+    }
+
+    /// Whether a revision of one record can be asked for with it.
+    pub(crate) fn changes_one_domain(&self) -> bool {
+        match self {
+            Self::Define(_) | Self::Undefine(_) | Self::Start(_) | Self::Pause(_) | Self::Resume(_) => true,
+            Self::Reset(_) | Self::Stop(_) | Self::Destroy(_) | Self::Attach(_) | Self::Detach(_) => true,
+            Self::Media(_) | Self::Wait(_) => true,
+            Self::Userdata(userdata) => userdata.changes(),
+            Self::List | Self::Show(_) | Self::Check(_) | Self::Locks | Self::Log(_) | Self::Export(_) => false,
+            Self::Backup(_) | Self::Schema(_) | Self::Completions(_) | Self::Man => false,
+        }
+    }
+}
+
+/// Runs the verb.
+pub(crate) fn run(arguments: Arguments) -> Result<Reply, Error> {
+    let Arguments { terms, verb } = arguments;
+    diagnostics::install(terms.verbose)?;
+    match verb {
+        Verb::Define(define) => record::define(&define, &terms),
+        Verb::Undefine(domain) => record::undefine(&domain, &terms),
+        Verb::Export(domain) => record::export(&domain, &terms),
+        Verb::Backup(backup) => record::backup(&backup, &terms),
+        Verb::Start(start) => power::start(&start, &terms),
+        Verb::Pause(domain) => power::pause(&domain, &terms),
+        Verb::Resume(domain) => power::resume(&domain, &terms),
+        Verb::Reset(domain) => power::reset(&domain, &terms),
+        Verb::Stop(domain) => power::stop(&domain, &terms),
+        Verb::Destroy(domain) => power::destroy(&domain, &terms),
+        Verb::Attach(attach) => device::attach(&attach, &terms),
+        Verb::Detach(detach) => device::detach(&detach, &terms),
+        Verb::Media(media) => device::media(&media, &terms),
+        Verb::Wait(wait) => device::wait(&wait, &terms),
+        Verb::List => look::list(&terms),
+        Verb::Show(domain) => look::show(&domain, &terms),
+        Verb::Locks => look::locks(&terms),
+        Verb::Log(log) => look::log(&log, &terms),
+        Verb::Check(check) => check::check(&check, &terms),
+        Verb::Userdata(userdata) => userdata::userdata(&userdata, &terms),
+        Verb::Schema(schema) => Ok(manual::schema(&schema)),
+        Verb::Completions(completions) => Ok(manual::completions(&completions)),
+        Verb::Man => manual::man(),
+    }
+}

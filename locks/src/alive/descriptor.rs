@@ -1,0 +1,158 @@
+//! What `/proc` shows of a process' descriptor.
+//!
+//! Having a file open is not holding it, for a probe has, too. The holder's descriptor is the one that carries the
+//! exclusive lock and lives through exec; a probe and an [`abandon`](super::abandon) are close-on-exec.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags};
+use rustix::io::Errno;
+
+use super::identity::{self, Place};
+
+/// One descriptor of one process, which may be closed at any time.
+#[derive(Debug)]
+pub(super) struct Descriptor {
+    pid: u32,
+    number: OsString,
+}
+
+/// What is behind a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    File(Place),
+    /// It is closed by now, or leads to a file system that fails. Ours doesn't.
+    Nothing,
+    /// The caller may not look; or the process has ended.
+    Refused,
+}
+
+/// All descriptors of a process, none where it is gone; `None` where the caller may not look.
+pub(super) fn all(pid: u32) -> io::Result<Option<Vec<Descriptor>>> {
+    let listed = std::fs::read_dir(format!("/proc/{pid}/fd")).and_then(|entries| {
+        entries
+            .map(|entry| Ok(Descriptor { pid, number: entry?.file_name() }))
+            .collect::<io::Result<Vec<_>>>()
+    });
+    match listed {
+        Ok(descriptors) => Ok(Some(descriptors)),
+        Err(error) if is_gone(&error) => Ok(Some(Vec::new())),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The pid and the inode of each exclusive flock that the kernel knows of.
+pub(super) fn lock_table() -> io::Result<Vec<(u32, u64)>> {
+    Ok(std::fs::read_to_string("/proc/locks")?.lines().filter_map(exclusive_flock).collect())
+}
+
+impl Descriptor {
+    /// Descriptor 0, where QEMU has its alive file.
+    pub(super) fn first(pid: u32) -> Self {
+        Self { pid, number: "0".into() }
+    }
+
+    /// The name that its file has or last had, as the kernel shows it.
+    pub(super) fn link(&self) -> io::Result<PathBuf> {
+        std::fs::read_link(self.path("fd"))
+    }
+
+    /// The file, as far as the kernel knows it: no server is asked, so a dead one can't block us.
+    pub(super) fn file(&self) -> io::Result<Shown> {
+        match rustix::fs::statx(CWD, self.path("fd"), AtFlags::STATX_DONT_SYNC, StatxFlags::INO) {
+            Ok(status) => {
+                let device = rustix::fs::makedev(status.stx_dev_major, status.stx_dev_minor);
+                Ok(Shown::File((device, status.stx_ino)))
+            }
+            Err(Errno::ACCESS | Errno::PERM) => Ok(Shown::Refused),
+            Err(errno @ (Errno::NOMEM | Errno::NFILE | Errno::MFILE)) => Err(errno.into()),
+            Err(_) => Ok(Shown::Nothing),
+        }
+    }
+
+    /// Whether it carries an exclusive flock and lives through exec.
+    pub(super) fn carries_lock(&self) -> io::Result<bool> {
+        match std::fs::read_to_string(self.path("fdinfo")) {
+            Ok(text) => Ok(lives_and_locks(&text)),
+            Err(error) if is_gone(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The beginning of its file, for one that is known to be an alive file; `None` where the caller may not read it,
+    /// or it was closed. Opens the file anew, without its name, and takes no lock.
+    pub(super) fn content(&self) -> io::Result<Option<Vec<u8>>> {
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+        match File::options().read(true).custom_flags(flags).open(self.path("fd")) {
+            Ok(file) => identity::read(&file).map(Some),
+            Err(error) if is_gone(&error) || error.kind() == io::ErrorKind::PermissionDenied => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn path(&self, folder: &str) -> PathBuf {
+        Path::new("/proc").join(self.pid.to_string()).join(folder).join::<&OsStr>(&self.number)
+    }
+}
+
+/// Reads `/proc/PID/fdinfo/N`: `flags:` in octal, and a `lock:` line for each lock of that descriptor.
+fn lives_and_locks(text: &str) -> bool {
+    let values = |name| text.lines().filter_map(move |line| line.strip_prefix(name)).map(str::trim);
+    let flags = values("flags:").next().and_then(|flags| i32::from_str_radix(flags, 8).ok());
+    let lives = flags.is_some_and(|flags| flags & libc::O_CLOEXEC == 0);
+    lives && values("lock:").any(|lock| exclusive_flock(lock).is_some())
+}
+
+/// Pid and inode in a line such as `3: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF`; `None` for other kinds, and for
+/// the waiters (`3: -> FLOCK …`).
+fn exclusive_flock(line: &str) -> Option<(u32, u64)> {
+    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+    match fields[..] {
+        // A pid of another namespace is shown as zero or less.
+        [_, "FLOCK", _, "WRITE", pid, file, ..] => {
+            Some((pid.parse().unwrap_or(0), file.rsplit(':').next()?.parse().ok()?))
+        }
+        _ => None,
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_exclusive_flock_that_is_held_counts() {
+        assert_eq!(
+            exclusive_flock("3: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF"),
+            Some((4711, 1234))
+        );
+        for other in [
+            "3: FLOCK  ADVISORY  READ 4711 fe:00:1234 0 EOF",
+            "3: -> FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF",
+            "3: POSIX  ADVISORY  WRITE 4711 fe:00:1234 0 EOF",
+            "3: OFDLCK ADVISORY  WRITE -1 fe:00:1234 0 0",
+            "",
+        ] {
+            assert_eq!(exclusive_flock(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_descriptor_that_ends_at_exec_is_not_the_holders() {
+        let lock = "lock:\t1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF\n";
+        assert!(lives_and_locks(&format!("pos:\t0\nflags:\t0100002\nmnt_id:\t28\n{lock}")));
+        assert!(!lives_and_locks(&format!("pos:\t0\nflags:\t02100002\nmnt_id:\t28\n{lock}")));
+        assert!(!lives_and_locks("pos:\t0\nflags:\t0100002\nmnt_id:\t28\n"));
+    }
+}

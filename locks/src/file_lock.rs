@@ -1,0 +1,319 @@
+//! One exclusive lock on one file, by flock. This is the only file that calls `fs2`, and it calls it by the trait's
+//! full name, because std has methods of the same names that would be taken instead.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::LockError;
+use crate::file_system;
+
+/// A held lock file. Unlocked when dropped, by the process that locked it and by no other (R20).
+///
+/// The lock is exact under the protocol of lock files: only the holder unlinks, and before it unlocks
+/// ([`FileLock::remove`]); every acquirer compares, once it has the lock, the file it locked with the file the path
+/// names, and starts over where they differ. So nobody holds a lock that others cannot see.
+///
+/// The descriptor is `O_CLOEXEC`. A child between fork and exec shares the lock: where the parent dies the lock stays
+/// until the child has exec'd, and where the parent unlocks it is free at once.
+#[derive(Debug)]
+#[must_use = "the lock is released when this is dropped"]
+pub struct FileLock {
+    file: LockFile,
+    process: u32,
+}
+
+impl FileLock {
+    /// Waits for the lock, without a deadline and without order among the waiters; parks the thread. The file is made
+    /// with mode 0600 where it is missing; its folder has to exist.
+    ///
+    /// # Errors
+    /// [`LockError::Io`] where the file cannot be opened or locked, [`LockError::FileSystem`] where locks do not hold.
+    pub fn acquire(path: &Path) -> Result<Self, LockError> {
+        loop {
+            let file = LockFile::open(path)?;
+            file.lock()?;
+            let lock = Self { file, process: std::process::id() };
+            if lock.file.is_current()? {
+                return Ok(lock);
+            }
+        }
+    }
+
+    /// Takes the lock if it is free, else `None`.
+    ///
+    /// # Errors
+    /// As [`FileLock::acquire`].
+    pub fn try_acquire(path: &Path) -> Result<Option<Self>, LockError> {
+        loop {
+            let file = LockFile::open(path)?;
+            if !file.try_lock()? {
+                return Ok(None);
+            }
+            let lock = Self { file, process: std::process::id() };
+            if lock.file.is_current()? {
+                return Ok(Some(lock));
+            }
+        }
+    }
+
+    /// Whether somebody holds the lock at this instant. A missing file is not made, and is held by nobody. The answer
+    /// is exact, by a shared try that is given back at once; to a waiter of that instant it looks like a holder.
+    ///
+    /// # Errors
+    /// As [`FileLock::acquire`].
+    pub fn is_held(path: &Path) -> Result<bool, LockError> {
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(path);
+        let file = match opened {
+            Ok(file) => LockFile { file, path: path.to_owned() },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(LockError::io(path, error)),
+        };
+        match fs2::FileExt::try_lock_shared(&file.file) {
+            Ok(()) => {
+                file.unlock();
+                Ok(false)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+            Err(error) => Err(file.error(error)),
+        }
+    }
+
+    /// The path of the lock file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    /// Unlinks the file, then unlocks: whoever waited finds another file at the path, or none, and starts over. In a
+    /// forked child this only closes.
+    ///
+    /// # Errors
+    /// [`LockError::Io`] where the file cannot be unlinked; it is unlocked all the same.
+    pub fn remove(self) -> Result<(), LockError> {
+        if self.process == std::process::id() { self.file.unlink() } else { Ok(()) }
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child between fork and exec has the same description and would keep the lock.
+        if self.process == std::process::id() {
+            self.file.unlock();
+        }
+    }
+}
+
+/// An open lock file, locked or not. It does nothing when dropped but close.
+#[derive(Debug)]
+pub(crate) struct LockFile {
+    pub(crate) file: File,
+    pub(crate) path: PathBuf,
+}
+
+impl LockFile {
+    pub(crate) fn open(path: &Path) -> Result<Self, LockError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(path)
+            .map_err(|source| LockError::io(path, source))?;
+        let opened = Self { file, path: path.to_owned() };
+        if !opened.metadata()?.is_file() {
+            return Err(LockError::Foreign { path: path.to_owned() });
+        }
+        file_system::check_file(path, &opened.file)?;
+        Ok(opened)
+    }
+
+    pub(crate) fn lock(&self) -> Result<(), LockError> {
+        loop {
+            match fs2::FileExt::lock_exclusive(&self.file) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result.map_err(|source| self.error(source)),
+            }
+        }
+    }
+
+    pub(crate) fn try_lock(&self) -> Result<bool, LockError> {
+        loop {
+            match fs2::FileExt::try_lock_exclusive(&self.file) {
+                Ok(()) => return Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.error(error)),
+            }
+        }
+    }
+
+    pub(crate) fn unlock(&self) {
+        if let Err(error) = fs2::FileExt::unlock(&self.file) {
+            tracing::error!(path = %self.path.display(), %error, "a lock file could not be unlocked");
+        }
+    }
+
+    /// Whether the path still names this file. Once the lock is held the answer cannot change, because only the holder
+    /// unlinks.
+    pub(crate) fn is_current(&self) -> Result<bool, LockError> {
+        let own = self.metadata()?;
+        match std::fs::symlink_metadata(&self.path) {
+            Ok(found) => Ok(own.dev() == found.dev() && own.ino() == found.ino()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    /// Unlinks the path if it still names this file, which the caller has locked. Another's file is left alone.
+    pub(crate) fn unlink(&self) -> Result<(), LockError> {
+        if self.is_current()? {
+            std::fs::remove_file(&self.path).map_err(|source| self.error(source))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn metadata(&self) -> Result<Metadata, LockError> {
+        self.file.metadata().map_err(|source| self.error(source))
+    }
+
+    pub(crate) fn error(&self, source: io::Error) -> LockError {
+        LockError::io(&self.path, source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        (folder, path)
+    }
+
+    /// A process that forks, and whose child runs `act` and nothing else.
+    fn in_a_fork(act: impl FnOnce()) {
+        // SAFETY: the child drops and allocates, which the C library allows after a fork, and leaves by _exit.
+        let pid = unsafe { libc::fork() };
+        assert!(pid >= 0);
+        if pid == 0 {
+            act();
+            // SAFETY: ends the child without running what belongs to the test harness.
+            unsafe { libc::_exit(0) };
+        }
+        let mut status = 0;
+        // SAFETY: waits for exactly the child above.
+        assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+        assert_eq!(status, 0);
+    }
+
+    #[test]
+    fn the_lock_excludes_until_it_is_dropped() {
+        let (_folder, path) = place();
+        let lock = FileLock::acquire(&path).unwrap();
+        assert!(FileLock::is_held(&path).unwrap());
+        assert!(FileLock::try_acquire(&path).unwrap().is_none());
+        drop(lock);
+        assert!(!FileLock::is_held(&path).unwrap());
+        assert!(FileLock::try_acquire(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_lock_file_is_for_its_owner_alone_and_closed_by_exec() {
+        let (_folder, path) = place();
+        let lock = FileLock::acquire(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let flags = rustix::io::fcntl_getfd(&lock.file.file).unwrap();
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+    }
+
+    #[test]
+    fn asking_whether_a_lock_is_held_makes_no_file() {
+        let (_folder, path) = place();
+        assert!(!FileLock::is_held(&path).unwrap());
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_symbolic_link_is_not_followed() {
+        let (folder, path) = place();
+        std::os::unix::fs::symlink(folder.path().join("target"), &path).unwrap();
+        assert!(matches!(FileLock::acquire(&path), Err(LockError::Io { .. })));
+        assert!(!folder.path().join("target").exists());
+    }
+
+    #[test]
+    fn a_fork_that_drops_the_guard_does_not_unlock() {
+        let (_folder, path) = place();
+        let mut lock = Some(FileLock::acquire(&path).unwrap());
+        in_a_fork(|| drop(lock.take()));
+        assert!(FileLock::is_held(&path).unwrap());
+    }
+
+    #[test]
+    fn a_fork_that_removes_leaves_the_file_and_the_lock() {
+        let (_folder, path) = place();
+        let mut lock = Some(FileLock::acquire(&path).unwrap());
+        in_a_fork(|| lock.take().unwrap().remove().unwrap());
+        assert!(path.exists() && FileLock::is_held(&path).unwrap());
+    }
+
+    #[test]
+    fn unlocking_frees_though_a_fork_still_has_the_descriptor() {
+        let (_folder, path) = place();
+        let lock = FileLock::acquire(&path).unwrap();
+        let (reader, writer) = io::pipe().unwrap();
+        // SAFETY: the child makes system calls only.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            drop(writer);
+            let mut byte = [0];
+            let _end = io::Read::read(&mut &reader, &mut byte);
+            // SAFETY: ends the child without running what belongs to the test harness.
+            unsafe { libc::_exit(0) };
+        }
+        drop(lock);
+        assert!(!FileLock::is_held(&path).unwrap());
+        drop((reader, writer));
+        // SAFETY: waits for exactly the child above.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+    }
+
+    #[test]
+    fn a_waiter_does_not_end_up_with_a_removed_file() {
+        let (_folder, path) = place();
+        let lock = FileLock::acquire(&path).unwrap();
+        let waiter = std::thread::spawn({
+            let path = path.clone();
+            move || FileLock::acquire(&path).unwrap()
+        });
+        while !std::fs::read_to_string("/proc/locks").unwrap().lines().any(|line| {
+            line.contains("-> FLOCK")
+                && line.contains(&format!(":{} ", lock.file.metadata().unwrap().ino()))
+        }) {
+            std::thread::yield_now();
+        }
+        lock.remove().unwrap();
+        let second = waiter.join().unwrap();
+        assert!(second.file.is_current().unwrap());
+        assert!(FileLock::is_held(&path).unwrap());
+    }
+
+    #[test]
+    fn removing_leaves_a_file_of_another_alone() {
+        let (_folder, path) = place();
+        let lock = FileLock::acquire(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "of another").unwrap();
+        lock.remove().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "of another");
+    }
+}

@@ -1,0 +1,209 @@
+//! Who a process is: its pid, and when it started.
+//!
+//! A pid alone is a hint, because the kernel hands it out again. Pid and start time together name one process of one
+//! boot, so that pair is what records, owner notes and kills are about. A [`Pidfd`] goes one step further: while it
+//! is open it can never mean another process, so signals and waits go through it and never through the bare pid.
+
+mod pidfd;
+
+use std::io;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::pidfd::{Pidfd, Waited};
+
+/// One process of this boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// The pid, as this process' pid namespace counts.
+    pub pid: u32,
+    /// Clock ticks between boot and the start of the process (field 22 of `/proc/PID/stat`).
+    pub started: u64,
+}
+
+/// What the kernel says a process is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessState {
+    /// It runs, or sleeps and would run.
+    Running,
+    /// A signal or a debugger stopped it (states `T` and `t`): alive, but it does nothing until it is continued.
+    Stopped,
+    /// It has ended and waits for its parent to notice. Its locks and descriptors are gone already.
+    Zombie,
+}
+
+/// A start time that no process has, and that fits a signed 64-bit column.
+const UNKNOWN_START: u64 = i64::MAX as u64;
+
+impl ProcessId {
+    /// The calling process. Read once, and again after a fork.
+    ///
+    /// Where `/proc` cannot be read (not mounted, no free descriptor) the start time is one that no process has: such
+    /// an identity is found running by nobody.
+    #[must_use]
+    pub fn current() -> Self {
+        /// Zero, or the process that [`STARTED`] belongs to.
+        static PID: AtomicU32 = AtomicU32::new(0);
+        static STARTED: AtomicU64 = AtomicU64::new(0);
+        static ON_FORK: Once = Once::new();
+        extern "C" fn forget() {
+            PID.store(0, Ordering::Relaxed);
+        }
+        // A grandchild may be given the pid of the ancestor whose answer it inherited, so comparing pids is not
+        // enough. It is what is left where a raw clone went past the handler.
+        ON_FORK.call_once(|| {
+            // SAFETY: the handler is a plain function that does one atomic store, which is allowed after a fork.
+            unsafe { libc::pthread_atfork(None, None, Some(forget)) };
+        });
+        let pid = std::process::id();
+        if PID.load(Ordering::Acquire) == pid {
+            return Self { pid, started: STARTED.load(Ordering::Relaxed) };
+        }
+        match Self::of(pid) {
+            Ok(Some(own)) => {
+                STARTED.store(own.started, Ordering::Relaxed);
+                PID.store(pid, Ordering::Release);
+                own
+            }
+            Ok(None) | Err(_) => Self { pid, started: UNKNOWN_START },
+        }
+    }
+
+    /// Who has this pid now, zombies included; `None` where nobody has.
+    ///
+    /// # Errors
+    /// `/proc` could not be read, which says nothing about the process (R19).
+    pub fn of(pid: u32) -> io::Result<Option<Self>> {
+        Ok(Stat::read(pid)?.map(|stat| Self { pid, started: stat.started }))
+    }
+
+    /// What this very process is doing; `None` where it is gone, whoever has its pid now.
+    ///
+    /// # Errors
+    /// `/proc` could not be read, which says nothing about the process (R19).
+    pub fn state(&self) -> io::Result<Option<ProcessState>> {
+        Ok(Stat::read(self.pid)?.filter(|stat| stat.started == self.started).map(|stat| stat.state))
+    }
+
+    /// Whether this very process is seen to live. A zombie does not. `false` also where `/proc` cannot be read: good
+    /// enough to name an owner in a message; what decides on a death asks [`ProcessId::state`].
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        matches!(self.state(), Ok(Some(ProcessState::Running | ProcessState::Stopped)))
+    }
+
+    /// Whether this very process is seen to be stopped, by a signal or a debugger.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.state(), Ok(Some(ProcessState::Stopped)))
+    }
+}
+
+/// The id of this boot of the kernel: what was alive under another one is dead.
+///
+/// # Errors
+/// `/proc` could not be read.
+pub fn boot_id() -> io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+/// The three fields of `/proc/PID/stat` that matter here.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    state: ProcessState,
+    started: u64,
+}
+
+impl Stat {
+    fn read(pid: u32) -> io::Result<Option<Self>> {
+        let text = match std::fs::read(format!("/proc/{pid}/stat")) {
+            Ok(text) => text,
+            // ESRCH: it ended between open and read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Self::parse(&text).map(Some).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("/proc/{pid}/stat is not what proc(5) describes"),
+            )
+        })
+    }
+
+    /// The name (field 2) stands in parentheses and may hold anything, parentheses and newlines too: what counts is
+    /// the last closing one.
+    fn parse(text: &[u8]) -> Option<Self> {
+        let after_name = text.iter().rposition(|&byte| byte == b')')? + 1;
+        let fields: Vec<&str> =
+            str::from_utf8(&text[after_name..]).ok()?.split_ascii_whitespace().collect();
+        let field = |number: usize| fields.get(number - 3).copied();
+        let threads: u64 = field(20)?.parse().ok()?;
+        let state = match field(3)? {
+            // The first thread has ended but others live: the process does, with all that it has open.
+            "Z" if threads > 1 => ProcessState::Running,
+            "Z" | "X" | "x" => ProcessState::Zombie,
+            "T" | "t" => ProcessState::Stopped,
+            _ => ProcessState::Running,
+        };
+        Some(Self { state, started: field(22)?.parse().ok()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stat(name: &str, state: &str, threads: u32) -> Vec<u8> {
+        format!("42 ({name}) {state} 1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 {threads} 0 777 0 0\n")
+            .into_bytes()
+    }
+
+    #[test]
+    fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
+        for name in ["sh", "a b", "x) Z 1 1", ") T (", "new\nline) R"] {
+            let parsed = Stat::parse(&stat(name, "S", 1)).unwrap();
+            assert_eq!(parsed, Stat { state: ProcessState::Running, started: 777 }, "{name:?}");
+        }
+        assert_eq!(Stat::parse(b"42 (sh) S 1 1"), None);
+    }
+
+    #[test]
+    fn a_process_whose_first_thread_ended_is_no_zombie() {
+        assert_eq!(Stat::parse(&stat("sh", "Z", 1)).unwrap().state, ProcessState::Zombie);
+        assert_eq!(Stat::parse(&stat("sh", "Z", 2)).unwrap().state, ProcessState::Running);
+    }
+
+    #[test]
+    fn the_current_process_runs_and_an_impossible_one_does_not() {
+        let own = ProcessId::current();
+        assert_eq!(own.pid, std::process::id());
+        assert_eq!(Some(own), ProcessId::of(own.pid).unwrap());
+        assert!(own.is_running() && !own.is_stopped());
+        assert!(!ProcessId { started: own.started + 1, ..own }.is_running());
+        assert_eq!(ProcessId::of(u32::MAX).unwrap(), None);
+    }
+
+    #[test]
+    fn a_forked_child_is_not_taken_for_its_parent() {
+        let parent = ProcessId::current();
+        // SAFETY: the child reads /proc, exits with _exit, and takes no lock that another thread may hold but the
+        // allocator's, which the C library makes usable after a fork.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let own = ProcessId::current();
+            let right = own != parent
+                && own.pid == std::process::id()
+                && ProcessId::of(own.pid).ok() == Some(Some(own));
+            // SAFETY: ends the child without running the parent's exit handlers.
+            unsafe { libc::_exit(if right { 0 } else { 1 }) }
+        }
+        let mut status = 0;
+        // SAFETY: waits for the child forked above and nobody else's.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!(status, 0);
+        assert_eq!(ProcessId::current(), parent);
+    }
+}

@@ -1,0 +1,300 @@
+//! The waiters of one process for one lock: first come, first served, and at most one of them, represented by one
+//! thread, queues for the file at a time.
+//!
+//! Somebody is always responsible for the line of waiters: the holder, who serves it when it releases; else the
+//! thread, which waits for the file; else whoever finds neither, and tries. A waiter that gives up only leaves the
+//! line. The thread stays where it is, since a blocking wait cannot be called off, and serves who comes next; if nobody
+//! has come when its turn is there, it releases.
+//!
+//! Whoever releases for another one of this process draws the new ticket before it gives up the old one. So local
+//! waiters neither lose their process' turn nor keep the lock from other processes.
+//!
+//! The mutex of the line is held over system calls that do not wait, and never while a waiter is answered: an answer
+//! may be dropped, and with it the lock.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak, mpsc};
+use std::time::SystemTime;
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::oneshot;
+
+use crate::error::LockError;
+use crate::held::Held;
+use crate::owner::OwnerNote;
+use crate::page::Note;
+use crate::process::ProcessId;
+use crate::table::Shared;
+use crate::turnstile::{Sight, Turnstile};
+
+pub(crate) type Answer = Result<Held, LockError>;
+
+pub(crate) struct Queue {
+    path: PathBuf,
+    line: Mutex<Line>,
+    table: Weak<Shared>,
+    process: u32,
+}
+
+#[derive(Default)]
+struct Line {
+    waiters: VecDeque<Waiter>,
+    /// How many guards of this queue live: one, or two for the instant between an unlink and its release.
+    holds: usize,
+    /// The thread is waiting.
+    waiting: bool,
+    next: u64,
+}
+
+struct Waiter {
+    id: u64,
+    claim: Claim,
+    reply: Reply,
+}
+
+/// What somebody asks for.
+pub(crate) struct Claim {
+    pub(crate) level: &'static str,
+    pub(crate) intent: OwnerNote,
+}
+
+impl Claim {
+    /// The note of this process, from now on.
+    pub(crate) fn note(&self) -> Note {
+        Note {
+            process: ProcessId::current(),
+            since: SystemTime::now(),
+            level: self.level.to_owned(),
+            domain: self.intent.domain.clone(),
+            verb: self.intent.verb.clone(),
+            stage: self.intent.stage.to_owned(),
+        }
+    }
+}
+
+/// Where the answer goes.
+pub(crate) enum Reply {
+    Task(oneshot::Sender<Answer>),
+    Thread(mpsc::SyncSender<Answer>),
+}
+
+impl Reply {
+    /// Returns the answer where there is nobody to have it.
+    fn send(self, answer: Answer) -> Option<Answer> {
+        match self {
+            Self::Task(sender) => sender.send(answer).err(),
+            Self::Thread(sender) => sender.send(answer).err().map(|mpsc::SendError(answer)| answer),
+        }
+    }
+}
+
+impl Queue {
+    pub(crate) fn new(path: PathBuf, table: Weak<Shared>) -> Arc<Self> {
+        Arc::new(Self { path, line: Mutex::default(), table, process: std::process::id() })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Stands in line; the answer may have been sent when this returns.
+    pub(crate) fn stand(self: &Arc<Self>, claim: Claim, reply: Reply) -> u64 {
+        let mut line = self.line.lock();
+        let id = line.next;
+        line.next += 1;
+        line.waiters.push_back(Waiter { id, claim, reply });
+        self.serve(line, None);
+        id
+    }
+
+    /// Leaves the line. An answer may be under way all the same.
+    pub(crate) fn leave(&self, id: u64) {
+        if self.process == std::process::id() {
+            self.line.lock().waiters.retain(|waiter| waiter.id != id);
+        }
+    }
+
+    /// Locks if that needs no waiting.
+    pub(crate) fn attempt(self: &Arc<Self>, claim: Claim) -> Result<Option<Held>, LockError> {
+        let mut line = self.line.lock();
+        if line.holds > 0 || line.waiting || !line.waiters.is_empty() {
+            return Ok(None);
+        }
+        let mut turnstile = Turnstile::enter(&self.path)?;
+        if !turnstile.try_turn(&claim.note())? {
+            return Ok(None);
+        }
+        line.holds += 1;
+        drop(line);
+        Ok(Some(Held::new(turnstile, self, &claim)))
+    }
+
+    /// A guard is gone, and its lock is to go to the next one.
+    pub(crate) fn release(self: &Arc<Self>, turnstile: Turnstile) {
+        let mut line = self.line.lock();
+        line.holds -= 1;
+        self.serve(line, Some(turnstile));
+    }
+
+    /// Goes past the queue of the file for the first in line, if the lock has been free and nobody has taken it since
+    /// this one's sight of it. Returns what it sees now.
+    pub(crate) fn look(self: &Arc<Self>, id: u64, earlier: Option<Sight>) -> Option<Sight> {
+        let line = self.line.lock();
+        if line.holds > 0 || !line.waiting {
+            return None;
+        }
+        let note = line.waiters.front().filter(|first| first.id == id)?.claim.note();
+        // An error here is not this waiter's outcome: it stays in line, and the thread will meet the error itself.
+        let looked = Sight::of(&self.path).map_err(|source| LockError::io(&self.path, source));
+        let looked = looked.and_then(|sight| {
+            let stuck =
+                sight.zip(earlier).is_some_and(|(now, earlier)| now.is_stuck_since(&earlier));
+            Ok((sight, if stuck { Turnstile::overtake(&self.path, &note)? } else { None }))
+        });
+        match looked {
+            Ok((sight, taken)) => {
+                if let Some(turnstile) = taken {
+                    self.hand_over(line, turnstile);
+                }
+                sight
+            }
+            Err(error) => {
+                tracing::debug!(path = %self.path.display(), %error, "a lock could not be looked at");
+                None
+            }
+        }
+    }
+
+    /// Makes somebody responsible for the line. `leaving` is released, after the next ticket is drawn if there will be
+    /// one.
+    fn serve<'q>(
+        self: &'q Arc<Self>,
+        mut line: MutexGuard<'q, Line>,
+        mut leaving: Option<Turnstile>,
+    ) {
+        loop {
+            let Some(first) = line.waiters.front().filter(|_| line.holds == 0 && !line.waiting)
+            else {
+                drop(leaving);
+                return;
+            };
+            let note = first.claim.note();
+            let entered = Turnstile::enter(&self.path);
+            drop(leaving.take());
+            let refused =
+                match entered.and_then(|mut entered| Ok((entered.try_turn(&note)?, entered))) {
+                    Ok((true, turnstile)) => return self.hand_over(line, turnstile),
+                    Ok((false, turnstile)) => match self.start(turnstile, note) {
+                        Ok(()) => {
+                            line.waiting = true;
+                            return;
+                        }
+                        Err(error) => error,
+                    },
+                    Err(error) => error,
+                };
+            let first = line.waiters.pop_front();
+            drop(line);
+            if let Some(first) = first {
+                // Where there is nobody to tell, nothing is lost: it is an error.
+                let _unheard = first.reply.send(Err(refused));
+            }
+            line = self.line.lock();
+        }
+    }
+
+    /// Gives the lock to the first who is still there, or releases it.
+    fn hand_over<'q>(
+        self: &'q Arc<Self>,
+        mut line: MutexGuard<'q, Line>,
+        mut turnstile: Turnstile,
+    ) {
+        while let Some(first) = line.waiters.pop_front() {
+            line.holds += 1;
+            drop(line);
+            match first.reply.send(Ok(Held::new(turnstile, self, &first.claim))) {
+                Some(Ok(held)) => match held.into_turnstile() {
+                    Some(back) => turnstile = back,
+                    None => return,
+                },
+                _ => return,
+            }
+            line = self.line.lock();
+            line.holds -= 1;
+        }
+        drop(turnstile);
+    }
+
+    /// The note is that of whoever is first now. Who is first when the turn comes may be another, of this process too.
+    fn start(self: &Arc<Self>, turnstile: Turnstile, note: Note) -> Result<(), LockError> {
+        let queue = Arc::clone(self);
+        std::thread::Builder::new()
+            .name("lock-wait".into())
+            .stack_size(128 << 10)
+            .spawn(move || queue.wait(turnstile, &note))
+            .map(drop)
+            .map_err(|source| LockError::io(&self.path, source))
+    }
+
+    /// The thread.
+    fn wait(self: Arc<Self>, mut turnstile: Turnstile, note: &Note) {
+        let turn = turnstile.wait_turn(note);
+        let mut line = self.line.lock();
+        line.waiting = false;
+        match turn {
+            Ok(()) => self.hand_over(line, turnstile),
+            Err(error) => {
+                let first = line.waiters.pop_front();
+                drop(turnstile);
+                drop(line);
+                match first {
+                    Some(first) => drop(first.reply.send(Err(error))),
+                    None => {
+                        tracing::debug!(%error, "a wait that nobody was interested in any more failed")
+                    }
+                }
+                self.serve(self.line.lock(), None);
+            }
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        if self.process == std::process::id()
+            && let Some(table) = self.table.upgrade()
+        {
+            table.forget(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file_lock::FileLock;
+
+    fn claim() -> Claim {
+        Claim { level: "slow", intent: OwnerNote::new("web1", "attach", "intent") }
+    }
+
+    #[test]
+    fn an_answer_to_somebody_who_is_gone_goes_to_the_next_or_is_released() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("slow");
+        let queue = Queue::new(path.clone(), Weak::new());
+        let held = queue.attempt(claim()).unwrap().unwrap();
+        for _ in 0..2 {
+            queue.stand(claim(), Reply::Task(oneshot::channel().0));
+        }
+        let (reply, mut answer) = oneshot::channel();
+        queue.stand(claim(), Reply::Task(reply));
+        drop(held);
+        let next = answer.try_recv().unwrap().unwrap();
+        queue.stand(claim(), Reply::Thread(mpsc::sync_channel(1).0));
+        drop(next);
+        assert!(!FileLock::is_held(&path).unwrap());
+        assert!(queue.attempt(claim()).unwrap().is_some());
+    }
+}

@@ -1,0 +1,351 @@
+//! A platform that answers from a log of replies and stops where the log ends.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::{Future, poll_fn},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
+};
+
+use steadfast_locks::{Fast, Permit, Slow};
+use steadfast_protocol::{
+    Command, Domain, Entry, Generation, Heard, Launch, Lost, Patience, Platform, Reply, Row,
+    Serial, Sight, Signal, Standing, Tx, View,
+};
+
+use crate::Gadget;
+
+/// What a verb asks of the world.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Request {
+    /// A snapshot.
+    Peek,
+    /// The slow lock.
+    Slow(Generation),
+    /// A place and its slow lock.
+    Found(Generation),
+    /// That place taken away, by its holder.
+    Clear(Generation),
+    /// That place taken away, if nobody holds it.
+    Sweep(Generation),
+    /// A fast section.
+    Fast(View<u8>),
+    /// The command line.
+    Prepare(Generation, BTreeMap<u8, Entry<Gadget>>),
+    /// The section before a spawn.
+    Launch,
+    /// The spawn.
+    Spawn(Generation),
+    /// A session.
+    Connect(Generation),
+    /// Commands.
+    Tell(Generation, Vec<Command<Gadget>>),
+    /// A word to the machine.
+    Signal(Generation, Signal),
+    /// Everything QEMU has.
+    Look(Generation),
+    /// Events about these.
+    Listen(Generation, BTreeSet<Serial>),
+    /// A tray.
+    ListenTray(Generation, Serial),
+    /// The guest.
+    Watch(Generation, BTreeSet<Serial>),
+    /// A kill.
+    Kill(Generation),
+    /// An exit.
+    Exited(Generation, Patience),
+}
+
+/// What the world answers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// To [`Request::Peek`].
+    Standing(Option<Standing<u8>>),
+    /// Done, held, true; or the opposite.
+    Flag(bool),
+    /// To [`Request::Fast`] and [`Request::Launch`].
+    Record(Box<Tx<Gadget>>),
+    /// To [`Request::Connect`].
+    Session(Result<(), Lost>),
+    /// To [`Request::Tell`] and [`Request::Signal`].
+    Replies(Vec<Reply<()>>),
+    /// To [`Request::Look`].
+    Sight(Option<Sight>),
+    /// To [`Request::Listen`] and [`Request::Watch`].
+    Heard(Heard),
+}
+
+/// What a process let go of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Left {
+    /// A slow lock.
+    Lock(Generation),
+    /// A session.
+    Session(Generation),
+}
+
+/// One process: the replies it has had, and what it did after the last of them.
+#[derive(Debug, Default)]
+pub(crate) struct Tape {
+    log: Vec<Answer>,
+    read: usize,
+    /// What it waits for.
+    pub(crate) request: Option<Request>,
+    /// The section it ran on the last reply.
+    pub(crate) wrote: Option<Tx<Gadget>>,
+    /// What it let go of since.
+    pub(crate) left: Vec<Left>,
+    over: bool,
+}
+
+impl Tape {
+    fn is_new(&self) -> bool {
+        !self.over && self.read == self.log.len()
+    }
+}
+
+/// The platform.
+#[derive(Clone, Debug)]
+pub(crate) struct Sim(Arc<Mutex<Tape>>);
+
+impl Sim {
+    pub(crate) fn replay(log: Vec<Answer>) -> Self {
+        Self(Arc::new(Mutex::new(Tape { log, ..Tape::default() })))
+    }
+
+    pub(crate) fn tape(&self) -> MutexGuard<'_, Tape> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on nothing a drop does is the process's doing.
+    pub(crate) fn end(&self) {
+        self.tape().over = true;
+    }
+
+    fn ask(&self, request: Request) -> impl Future<Output = Answer> + Send + use<> {
+        let (sim, mut request) = (self.clone(), Some(request));
+        poll_fn(move |_| {
+            let mut tape = sim.tape();
+            if let Some(answer) = tape.log.get(tape.read).cloned() {
+                tape.read += 1;
+                return Poll::Ready(answer);
+            }
+            if request.is_some() {
+                tape.request = request.take();
+            }
+            Poll::Pending
+        })
+    }
+
+    fn section<R>(&self, answer: Answer, section: impl FnOnce(&mut Tx<Gadget>) -> R) -> Option<R> {
+        let Answer::Record(mut tx) = answer else { return None };
+        let result = section(&mut tx);
+        let mut tape = self.tape();
+        if tape.is_new() {
+            tape.wrote = Some(*tx);
+        }
+        Some(result)
+    }
+
+    fn leave(&self, left: Left) {
+        let mut tape = self.tape();
+        if tape.is_new() {
+            tape.left.push(left);
+        }
+    }
+}
+
+/// A slow lock, held.
+pub(crate) struct Hold(Sim, Generation);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.leave(Left::Lock(self.1));
+    }
+}
+
+/// A session, open.
+pub(crate) struct Monitor(Sim, Generation);
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        self.0.leave(Left::Session(self.1));
+    }
+}
+
+/// An answer of the wrong kind: the world is wrong, and the verb fails.
+fn wrong<T>() -> Result<T, ()> {
+    Err(())
+}
+
+impl Sim {
+    async fn done(&self, request: Request) -> Result<(), ()> {
+        self.flag(request).await.map(|_| ())
+    }
+
+    async fn flag(&self, request: Request) -> Result<bool, ()> {
+        match self.ask(request).await {
+            Answer::Flag(flag) => Ok(flag),
+            _ => wrong(),
+        }
+    }
+
+    async fn heard(&self, request: Request) -> Result<Heard, ()> {
+        match self.ask(request).await {
+            Answer::Heard(heard) => Ok(heard),
+            _ => wrong(),
+        }
+    }
+}
+
+impl Platform for Sim {
+    type Spec = Gadget;
+    type Hold = Hold;
+    type Monitor = Monitor;
+    type Refusal = ();
+    type Error = ();
+
+    async fn peek(&self, _: Domain) -> Result<Option<Standing<u8>>, ()> {
+        match self.ask(Request::Peek).await {
+            Answer::Standing(standing) => Ok(standing),
+            _ => wrong(),
+        }
+    }
+
+    async fn slow(
+        &self,
+        _: &Permit<'_, Slow>,
+        _: Domain,
+        generation: Generation,
+    ) -> Result<Option<Hold>, ()> {
+        let held = self.flag(Request::Slow(generation)).await?;
+        Ok(held.then(|| Hold(self.clone(), generation)))
+    }
+
+    async fn found(
+        &self,
+        _: &Permit<'_, Slow>,
+        _: Domain,
+        generation: Generation,
+    ) -> Result<Hold, ()> {
+        self.done(Request::Found(generation)).await?;
+        Ok(Hold(self.clone(), generation))
+    }
+
+    async fn clear(&self, hold: Hold, _: Domain, generation: Generation) -> Result<(), ()> {
+        self.done(Request::Clear(generation)).await?;
+        drop(hold);
+        Ok(())
+    }
+
+    async fn sweep(&self, _: Domain, generation: Generation) -> Result<(), ()> {
+        self.done(Request::Sweep(generation)).await
+    }
+
+    async fn fast<R: Send + 'static>(
+        &self,
+        permit: Permit<'_, Fast>,
+        _: Option<&Hold>,
+        _: Domain,
+        view: View<u8>,
+        section: impl FnOnce(&mut Tx<Gadget>) -> R + Send + 'static,
+    ) -> Result<R, ()> {
+        let answer = self.ask(Request::Fast(view)).await;
+        drop(permit);
+        self.section(answer, section).ok_or(())
+    }
+
+    async fn prepare(
+        &self,
+        hold: &Hold,
+        _: Domain,
+        _: &Row<Gadget>,
+        devices: &BTreeMap<u8, Entry<Gadget>>,
+    ) -> Result<(), ()> {
+        let prepared = self.flag(Request::Prepare(hold.1, devices.clone())).await?;
+        if prepared { Ok(()) } else { Err(()) }
+    }
+
+    async fn launch(
+        &self,
+        permit: Permit<'_, Fast>,
+        hold: &Hold,
+        _: Domain,
+        section: impl FnOnce(&mut Tx<Gadget>) -> bool + Send + 'static,
+    ) -> Result<Launch<()>, ()> {
+        let answer = self.ask(Request::Launch).await;
+        if !self.section(answer, section).ok_or(())? {
+            return Ok(Launch::Declined);
+        }
+        let spawned = self.flag(Request::Spawn(hold.1)).await?;
+        drop(permit);
+        Ok(if spawned { Launch::Spawned } else { Launch::Failed(()) })
+    }
+
+    async fn connect(
+        &self,
+        _: &Hold,
+        _: Domain,
+        generation: Generation,
+    ) -> Result<Result<Monitor, Lost>, ()> {
+        match self.ask(Request::Connect(generation)).await {
+            Answer::Session(session) => Ok(session.map(|()| Monitor(self.clone(), generation))),
+            _ => wrong(),
+        }
+    }
+
+    async fn tell(
+        &self,
+        monitor: &mut Monitor,
+        commands: Vec<Command<Gadget>>,
+    ) -> Result<Vec<Reply<()>>, ()> {
+        match self.ask(Request::Tell(monitor.1, commands)).await {
+            Answer::Replies(replies) => Ok(replies),
+            _ => wrong(),
+        }
+    }
+
+    async fn signal(&self, monitor: &mut Monitor, signal: Signal) -> Result<Reply<()>, ()> {
+        match self.ask(Request::Signal(monitor.1, signal)).await {
+            Answer::Replies(mut replies) => replies.pop().ok_or(()),
+            _ => wrong(),
+        }
+    }
+
+    async fn look(&self, monitor: &mut Monitor) -> Result<Option<Sight>, ()> {
+        match self.ask(Request::Look(monitor.1)).await {
+            Answer::Sight(sight) => Ok(sight),
+            _ => wrong(),
+        }
+    }
+
+    async fn listen(&self, monitor: &mut Monitor, serials: &BTreeSet<Serial>) -> Result<Heard, ()> {
+        self.heard(Request::Listen(monitor.1, serials.clone())).await
+    }
+
+    async fn listen_tray(&self, monitor: &mut Monitor, serial: Serial) -> Result<bool, ()> {
+        self.flag(Request::ListenTray(monitor.1, serial)).await
+    }
+
+    async fn watch(
+        &self,
+        _: Domain,
+        generation: Generation,
+        serials: &BTreeSet<Serial>,
+    ) -> Result<Heard, ()> {
+        self.heard(Request::Watch(generation, serials.clone())).await
+    }
+
+    async fn kill(&self, _: Domain, generation: Generation) -> Result<(), ()> {
+        self.done(Request::Kill(generation)).await
+    }
+
+    async fn exited(
+        &self,
+        _: Domain,
+        generation: Generation,
+        patience: Patience,
+    ) -> Result<bool, ()> {
+        self.flag(Request::Exited(generation, patience)).await
+    }
+}

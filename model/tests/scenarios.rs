@@ -1,0 +1,486 @@
+//! The production protocol under every interleaving of small scenarios.
+
+use steadfast_model::{Came, Ending, Faults, Gadget, Scenario, Slot, State, Verb, World, verdict};
+use steadfast_protocol::{DevicePhase, Door, Phase, Plan, Press};
+
+fn check(name: &str, scenario: Scenario) {
+    match verdict(scenario) {
+        Ok(found) => {
+            eprintln!("{name}: {} states, depth {}, {:?}", found.states, found.depth, found.took);
+        }
+        Err(complaint) => panic!("{name}\n{complaint}"),
+    }
+}
+
+fn attach(id: u8, gadget: Gadget) -> Verb {
+    Verb::Attach(vec![(id, gadget)], Plan::Whole)
+}
+
+fn detach(id: u8) -> Verb {
+    Verb::Detach(vec![id], Press::Wait)
+}
+
+fn create(devices: impl IntoIterator<Item = (u8, Gadget)>) -> Slot {
+    Slot::new([Verb::Define(devices.into_iter().collect()), Verb::Start])
+}
+
+fn phase(state: &State, id: u8) -> Option<&DevicePhase<Gadget>> {
+    state.world.devices.get(&id).map(|entry| &entry.phase)
+}
+
+fn killed(state: &State) -> bool {
+    state.ended(|how| *how == Ending::Killed)
+}
+
+fn settled(state: &State) -> bool {
+    killed(state) && state.rest.is_some()
+}
+
+fn kills(kills: u8) -> Faults {
+    Faults { kills, ..Faults::default() }
+}
+
+#[test]
+fn attach_by_destroy() {
+    check(
+        "attach x destroy",
+        Scenario {
+            world: World::running([]).with(kills(1)),
+            slots: vec![
+                Slot::new([attach(1, Gadget::STACK)]).or(Verb::Wait),
+                Slot::new([Verb::Destroy]).or(Verb::Destroy),
+            ],
+            sometimes: vec![
+                ("attached", |_, state| state.ended(|how| how.says(1, Came::Attached))),
+                ("destroyed", |_, state| state.world.row.is_none()),
+                ("killed", |_, state| state.ended(|how| *how == Ending::Killed)),
+                ("undone by another", |_, state| {
+                    killed(state)
+                        && state.world.row.is_some()
+                        && phase(state, 1).is_none()
+                        && state.slots[0].endings.len() == 2
+                }),
+                ("done by another", |_, state| {
+                    killed(state) && phase(state, 1) == Some(&DevicePhase::Present)
+                }),
+                ("overtaken", |_, state| state.ended(|how| how.is_conflict("Gone"))),
+            ],
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn create_by_destroy_by_attach() {
+    check(
+        "create x destroy x attach",
+        Scenario {
+            world: World::default().with(kills(1)),
+            slots: vec![
+                create([]),
+                Slot::new([Verb::Destroy]),
+                Slot::new([attach(1, Gadget::SCSI)]),
+            ],
+            sometimes: vec![
+                ("attached", |_, state| state.ended(|how| how.says(1, Came::Attached))),
+                ("attached, then destroyed", |_, state| {
+                    state.ended(|how| how.says(1, Came::Attached)) && state.world.row.is_none()
+                }),
+                ("killed while building", |_, state| {
+                    killed(state)
+                        && state.world.row.as_ref().is_some_and(|row| row.phase == Phase::Building)
+                }),
+                ("killed between commit and spawn", |_, state| {
+                    killed(state)
+                        && state.world.qemus.is_empty()
+                        && state.world.row.as_ref().is_some_and(|row| row.phase == Phase::Live)
+                }),
+                ("a builder is overtaken", |_, state| {
+                    state.slots[0].endings.len() == 2
+                        && matches!(state.slots[0].endings[1], Ending::Conflict(_))
+                }),
+            ],
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn attach_by_destroy_by_settle() {
+    check(
+        "attach x destroy x settle",
+        Scenario {
+            world: World::running([]).with(kills(2)),
+            slots: vec![
+                Slot::new([attach(1, Gadget::SCSI)]).or(attach(1, Gadget::SCSI)),
+                Slot::new([Verb::Destroy]),
+                Slot::new([Verb::Wait]),
+            ],
+            sometimes: vec![
+                ("attached at the second attempt", |_, state| {
+                    state.slots[0].endings.first() == Some(&Ending::Killed)
+                        && state.ended(|how| how.says(1, Came::Attached))
+                }),
+                ("it was there already", |_, state| {
+                    state.ended(|how| how.is_conflict("DeviceExists"))
+                }),
+            ],
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn plan_with_a_refusal() {
+    check(
+        "attach of two, one refused",
+        Scenario {
+            world: World::running([]).with(Faults { refusals: 1, kills: 1, ..Faults::default() }),
+            slots: vec![
+                Slot::new([Verb::Attach(vec![(1, Gadget::SCSI), (2, Gadget::PCI)], Plan::Whole)]),
+                Slot::new([Verb::Wait]),
+            ],
+            sometimes: vec![
+                ("refused", |_, state| state.ended(|how| how.says(1, Came::Failed))),
+                ("undone", |_, state| state.ended(|how| how.says(1, Came::Undone))),
+                ("its guest does not let go", |_, state| {
+                    state.ended(|how| how.says(2, Came::Pending))
+                }),
+            ],
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn best_effort_plan() {
+    check(
+        "attach of two, one refused, best effort",
+        Scenario {
+            world: World::running([]).with(Faults {
+                refusals: 1,
+                unknowns: 1,
+                ..Faults::default()
+            }),
+            slots: vec![Slot::new([Verb::Attach(
+                vec![(1, Gadget::SCSI), (2, Gadget::PCI)],
+                Plan::BestEffort,
+            )])],
+            sometimes: vec![
+                ("one of two", |_, state| {
+                    state.ended(|how| how.says(1, Came::Failed))
+                        && state.ended(|how| how.says(2, Came::Attached))
+                        || state.ended(|how| how.says(2, Came::Failed))
+                            && state.ended(|how| how.says(1, Came::Attached))
+                }),
+                ("unknown", |_, state| state.ended(|how| *how == Ending::Error("unknown"))),
+            ],
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn detach_from_a_silent_guest_by_destroy() {
+    check(
+        "detach of a silent guest x destroy",
+        Scenario {
+            world: World::running([(1, Gadget::PCI)]).with(Faults {
+                kills: 1,
+                releases: 1,
+                ..Faults::default()
+            }),
+            slots: vec![Slot::new([detach(1)]).or(detach(1)), Slot::new([Verb::Destroy])],
+            sometimes: vec![
+                ("pending", |_, state| state.ended(|how| how.says(1, Came::Pending))),
+                ("removed", |_, state| state.ended(|how| how.says(1, Came::Removed))),
+            ],
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn detach_of_scsi() {
+    check(
+        "detach of two SCSI disks, events lost",
+        Scenario {
+            world: World::running([(1, Gadget::STACK), (2, Gadget::SCSI)]).with(Faults {
+                kills: 1,
+                losses: 1,
+                deaths: 1,
+                ..Faults::default()
+            }),
+            slots: vec![
+                Slot::new([Verb::Detach(vec![1, 2], Press::Wait)]).or(attach(1, Gadget::SCSI)),
+            ],
+            sometimes: vec![
+                ("removed", |_, state| state.ended(|how| how.says(2, Came::Removed))),
+                ("attached again", |_, state| state.ended(|how| how.says(1, Came::Attached))),
+                ("unknown", |_, state| state.ended(|how| *how == Ending::Error("unknown"))),
+                ("its QEMU died", |_, state| {
+                    state.rest.as_ref().is_some_and(|how| how.is_conflict("Ended"))
+                }),
+            ],
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn two_detaches_of_a_guest_that_refuses() {
+    check(
+        "detach x detach, guest refuses",
+        Scenario {
+            world: World::running([(1, Gadget::PCI)]).with(Faults {
+                releases: 1,
+                rejections: 1,
+                ..Faults::default()
+            }),
+            slots: vec![Slot::new([detach(1)]), Slot::new([detach(1)])],
+            sometimes: vec![
+                ("rejected", |_, state| state.ended(|how| how.says(1, Came::Rejected))),
+                ("removed", |_, state| state.ended(|how| how.says(1, Came::Removed))),
+                ("pending", |_, state| state.ended(|how| how.says(1, Came::Pending))),
+                ("removed by another", |_, state| state.ended(|how| how.is_conflict("NoDevice"))),
+            ],
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn media_with_a_crash() {
+    check(
+        "media insert, killed, x settle",
+        Scenario {
+            world: World::running([(1, Gadget::drive(Some(7)))]).with(Faults {
+                kills: 1,
+                refusals: 1,
+                ..Faults::default()
+            }),
+            slots: vec![Slot::new([Verb::Media(1, Some(8), Door::Force)]).or(Verb::Wait)],
+            sometimes: vec![
+                ("changed", |_, state| state.ended(|how| how.says(1, Came::Changed))),
+                ("failed", |_, state| state.ended(|how| how.says(1, Came::Failed))),
+                ("the old one stays", |_, state| {
+                    settled(state) && state.world.devices[&1].spec == Gadget::drive(Some(7))
+                }),
+                ("the new one is in", |_, state| {
+                    settled(state) && state.world.devices[&1].spec == Gadget::drive(Some(8))
+                }),
+                ("neither", |_, state| {
+                    settled(state) && state.world.devices[&1].spec == Gadget::drive(None)
+                }),
+            ],
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn media_into_a_locked_drive() {
+    let mut world = World::running([(1, Gadget::drive(Some(7)))]).with(Faults {
+        kills: 1,
+        releases: 1,
+        losses: 1,
+        ..Faults::default()
+    });
+    for qemu in world.qemus.values_mut() {
+        qemu.locked = true;
+    }
+    check(
+        "media eject and insert, door locked",
+        Scenario {
+            world,
+            slots: vec![
+                Slot::new([Verb::Media(1, None, Door::Ask)]).or(Verb::Wait),
+                Slot::new([Verb::Media(1, Some(8), Door::Ask)]),
+            ],
+            sometimes: vec![
+                ("changed", |_, state| state.ended(|how| how.says(1, Came::Changed))),
+                ("failed", |_, state| state.ended(|how| how.says(1, Came::Failed))),
+            ],
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn start_by_destroy_by_start() {
+    check(
+        "start x destroy x start",
+        Scenario {
+            world: World::defined([(1, Gadget::SCSI)]).with(kills(1)),
+            slots: vec![
+                Slot::new([Verb::Start]),
+                Slot::new([Verb::Destroy]),
+                Slot::new([Verb::Start]),
+            ],
+            sometimes: vec![
+                ("runs", |_, state| state.ended(|how| *how == Ending::Done)),
+                ("another builds", |_, state| state.ended(|how| how.is_conflict("Phase"))),
+            ],
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn start_that_fails() {
+    check(
+        "start x stop, anything fails",
+        Scenario {
+            world: World::defined([(1, Gadget::SCSI)]).with(Faults {
+                failures: 1,
+                silences: 1,
+                deaths: 1,
+                delays: 1,
+                doubts: 1,
+                ..Faults::default()
+            }),
+            slots: vec![Slot::new([Verb::Start]), Slot::new([Verb::Stop(Door::Ask)])],
+            sometimes: vec![
+                ("died", |_, state| state.ended(|how| *how == Ending::Error("died"))),
+                ("silent", |_, state| state.ended(|how| *how == Ending::Error("silent"))),
+                ("failed", |_, state| state.ended(|how| *how == Ending::Error("platform"))),
+                ("unreachable", |_, state| state.ended(|how| *how == Ending::Error("unreachable"))),
+                ("pending", |_, state| state.ended(|how| *how == Ending::Error("pending"))),
+            ],
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+fn dropped_futures() {
+    check(
+        "attach dropped x attach x destroy",
+        Scenario {
+            world: World::running([]).with(Faults { drops: 1, ..Faults::default() }),
+            slots: vec![
+                Slot::new([attach(1, Gadget::SCSI)]).or(attach(1, Gadget::SCSI)),
+                Slot::new([attach(1, Gadget::SCSI)]),
+            ],
+            sometimes: vec![
+                ("dropped", |_, state| state.ended(|how| *how == Ending::Dropped)),
+                ("attached", |_, state| state.ended(|how| how.says(1, Came::Attached))),
+            ],
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+#[ignore = "minutes"]
+fn deep_two_detaches_and_a_reset() {
+    check(
+        "detach x detach x reset, guest refuses",
+        Scenario {
+            world: World::running([(1, Gadget::PCI)]).with(Faults {
+                releases: 1,
+                rejections: 1,
+                ..Faults::default()
+            }),
+            slots: vec![Slot::new([detach(1)]), Slot::new([detach(1)]), Slot::new([Verb::Reset])],
+            sometimes: vec![
+                ("rejected", |_, state| state.ended(|how| how.says(1, Came::Rejected))),
+                ("removed", |_, state| state.ended(|how| how.says(1, Came::Removed))),
+                ("pending", |_, state| state.ended(|how| how.says(1, Came::Pending))),
+                ("removed by another", |_, state| state.ended(|how| how.is_conflict("NoDevice"))),
+            ],
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+#[ignore = "minutes"]
+fn deep_create_by_destroy_by_attach() {
+    check(
+        "create x destroy x create x attach",
+        Scenario {
+            world: World::default().with(kills(1)),
+            slots: vec![
+                create([]),
+                Slot::new([Verb::Destroy]),
+                create([(1, Gadget::SCSI)]),
+                Slot::new([attach(2, Gadget::SCSI)]),
+            ],
+            sometimes: vec![
+                ("attached, then destroyed", |_, state| {
+                    state.ended(|how| how.says(2, Came::Attached)) && state.world.row.is_none()
+                }),
+                ("overtaken", |_, state| state.ended(|how| how.is_conflict("Overtaken"))),
+            ],
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+#[ignore = "minutes"]
+fn deep_attach_by_attach_by_destroy_by_settle() {
+    check(
+        "attach x attach x destroy x settle",
+        Scenario {
+            world: World::running([]).with(kills(2)),
+            slots: vec![
+                Slot::new([attach(1, Gadget::STACK)]).or(Verb::Wait),
+                Slot::new([attach(1, Gadget::PCI)]).or(detach(1)),
+                Slot::new([Verb::Destroy]),
+            ],
+            sometimes: vec![("removed", |_, state| state.ended(|how| how.says(1, Came::Removed)))],
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+#[ignore = "minutes"]
+fn deep_detach_by_stop_by_start() {
+    check(
+        "detach x stop, start x destroy",
+        Scenario {
+            world: World::running([(1, Gadget::PCI), (2, Gadget::SCSI)]).with(Faults {
+                kills: 1,
+                releases: 1,
+                ..Faults::default()
+            }),
+            slots: vec![
+                Slot::new([Verb::Detach(vec![1, 2], Press::Wait)]).or(Verb::Wait),
+                Slot::new([Verb::Stop(Door::Ask), Verb::Start]),
+                Slot::new([Verb::Destroy]),
+            ],
+            sometimes: vec![("removed", |_, state| state.ended(|how| how.says(2, Came::Removed)))],
+            ..Scenario::default()
+        },
+    );
+}
+
+#[test]
+#[ignore = "minutes"]
+fn deep_everything_goes_wrong_with_media() {
+    let mut world = World::running([(1, Gadget::drive(Some(7)))]).with(Faults {
+        kills: 1,
+        releases: 1,
+        losses: 1,
+        refusals: 2,
+        unknowns: 1,
+        ..Faults::default()
+    });
+    for qemu in world.qemus.values_mut() {
+        qemu.locked = true;
+    }
+    check(
+        "media x media, anything fails",
+        Scenario {
+            world,
+            slots: vec![
+                Slot::new([Verb::Media(1, Some(8), Door::Ask)]).or(Verb::Wait),
+                Slot::new([Verb::Media(1, None, Door::Force)]).or(Verb::Wait),
+            ],
+            ..Scenario::default()
+        },
+    );
+}

@@ -1,0 +1,120 @@
+//! attach: describe, plug, settle.
+//!
+//! ```text
+//! slow lock, connect (fence), settle what is open
+//!                            crash here => nothing of ours exists
+//! intent: Adding committed
+//!                            crash here => Adding, QEMU may or may not have it: the next owner looks
+//! back ends, front ends
+//!                            crash here => the same
+//! settle: Present committed, durable
+//! ```
+
+use crate::{
+    Already, Conflict, DevicePhase, Domain, Error, Ground, Id, Outcome, Outcomes, Plan, Platform,
+    Session, Spec, Terms, View,
+};
+
+type Wanted<P> = Vec<(Id<P>, <P as Platform>::Spec)>;
+
+impl<P: Platform> Session<'_, P> {
+    /// Adds devices: to QEMU where the domain runs, else to the record alone.
+    ///
+    /// # Errors
+    /// A [`Conflict`] leaves everything as it was. A refusal is an outcome, not an error.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves at most intents, which the next owner settles.
+    ///
+    /// # Lock order
+    /// `Slow`, and `Fast` inside it.
+    pub async fn attach(
+        &mut self,
+        domain: Domain,
+        wanted: Wanted<P>,
+        plan: Plan,
+        terms: Terms,
+    ) -> Result<Outcomes<P>, Error<P>> {
+        match self.begin(domain).await? {
+            Ground::Defined => {}
+            Ground::Live(mut owner) => {
+                let (met, wanted) = owner.already(wanted, terms).await?;
+                let ids: Vec<_> = wanted.iter().map(|(id, _)| id.clone()).collect();
+                let mut outcomes: Outcomes<P> =
+                    met.into_iter().map(|id| (id, Outcome::Unchanged)).collect();
+                if wanted.is_empty() {
+                    return Ok(outcomes);
+                }
+                let described = owner.describe(wanted, terms.revision).await?;
+                match described.plug().await? {
+                    Ok(plugged) => {
+                        plugged.settle().await?;
+                        outcomes.extend(ids.into_iter().map(|id| (id, Outcome::Attached)));
+                    }
+                    Err(refused) => outcomes.extend(refused.undo(plan).await?),
+                }
+                return Ok(outcomes);
+            }
+        }
+        self.attach_defined(domain, wanted, terms).await
+    }
+
+    /// Into a row without QEMU a device is recorded without any effect (R9).
+    async fn attach_defined(
+        &mut self,
+        domain: Domain,
+        wanted: Wanted<P>,
+        terms: Terms,
+    ) -> Result<Outcomes<P>, Error<P>> {
+        let ids = wanted.iter().map(|(id, _)| id.clone());
+        let outcomes = self
+            .fast(domain, View::devices(ids).durable(), move |tx| {
+                tx.defined()?;
+                tx.expect(terms.revision)?;
+                tx.whole(|tx| {
+                    let mut outcomes = Vec::new();
+                    for (id, spec) in wanted {
+                        let met = tx.devices().get(&id).is_some_and(|old| spec.is_met_by(&old.spec));
+                        if terms.already == Already::Fine && met {
+                            outcomes.push((id, Outcome::Unchanged));
+                            continue;
+                        }
+                        tx.record(id.clone(), spec)?;
+                        outcomes.push((id, Outcome::Attached));
+                    }
+                    Ok::<_, Conflict<P::Spec>>(outcomes)
+                })
+            })
+            .await??;
+        Ok(outcomes)
+    }
+}
+
+impl<P: Platform> crate::Owner<'_, P> {
+    /// Splits what is asked into what already is so and what is to be done.
+    async fn already(
+        &mut self,
+        wanted: Wanted<P>,
+        terms: Terms,
+    ) -> Result<(Vec<Id<P>>, Wanted<P>), Error<P>> {
+        if terms.already == Already::Conflict {
+            return Ok((Vec::new(), wanted));
+        }
+        let generation = self.guard.generation();
+        let view = View::devices(wanted.iter().map(|(id, _)| id.clone()));
+        let split = self
+            .guard
+            .fast(view, move |tx| {
+                tx.running(generation)?;
+                let (met, rest): (Wanted<P>, Wanted<P>) =
+                    wanted.into_iter().partition(|(id, spec)| {
+                        tx.devices().get(id).is_some_and(|old| {
+                            old.phase == DevicePhase::Present && spec.is_met_by(&old.spec)
+                        })
+                    });
+                Ok::<_, Conflict<P::Spec>>((met.into_iter().map(|(id, _)| id).collect(), rest))
+            })
+            .await??;
+        Ok(split)
+    }
+}

@@ -1,0 +1,229 @@
+//! R17: the one function every mutating verb begins with.
+
+use std::collections::BTreeSet;
+
+use steadfast_locks::Slow;
+
+use crate::{
+    Conflict, Domain, Error, Generation, Id, Lost, Phase, Platform, Serial, Session, SlowGuard,
+    Spawned, Standing, View,
+};
+
+/// What a verb finds when it begins.
+#[expect(clippy::large_enum_variant, reason = "one of it exists for each verb under way")]
+pub enum Ground<'s, P: Platform> {
+    /// No QEMU: the record alone is to be changed.
+    Defined,
+    /// A QEMU, its slow lock, a session on its command socket, and no intent of a dead owner left.
+    Live(Owner<'s, P>),
+}
+
+/// The owner of a running generation: its slow lock and its command session.
+///
+/// Dropped in the order of its fields: a session exists only while its owner holds the slow lock (R11), so it closes
+/// first.
+pub struct Owner<'s, P: Platform> {
+    pub(crate) monitor: P::Monitor,
+    pub(crate) guard: SlowGuard<'s, P>,
+    /// Removals this verb has already asked QEMU for: within one ownership once (R16).
+    pub(crate) asked: BTreeSet<Serial>,
+    /// Intents of removals that the guest refused while this owner listened. A later ask has another intent, so a
+    /// refusal never ends what somebody else has asked for since.
+    pub(crate) rejected: BTreeSet<Serial>,
+}
+
+enum Approach<P: Platform> {
+    Defined,
+    Held { hold: P::Hold, generation: Generation, open: Vec<Id<P>> },
+}
+
+impl<P: Platform> Session<'_, P> {
+    /// Locks, connects, and settles every open intent of the domain. Finishes a row that is `Dying`, takes back
+    /// one whose builder died.
+    ///
+    /// # Errors
+    /// [`Conflict::Gone`]; [`Conflict::Ended`] where QEMU ended by itself; [`Error::Silent`] where its monitor
+    /// does not answer (nothing was begun); [`Error::Pending`] where a marked process has not died.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves at most intents, which the next owner settles.
+    ///
+    /// # Lock order
+    /// `Slow`, and `Fast` inside it.
+    pub async fn begin(&mut self, domain: Domain) -> Result<Ground<'_, P>, Error<P>> {
+        self.begin_again(domain, BTreeSet::new(), BTreeSet::new()).await
+    }
+
+    /// The same, for a verb that has asked for some removals before.
+    pub(crate) async fn begin_again(
+        &mut self,
+        domain: Domain,
+        asked: BTreeSet<Serial>,
+        rejected: BTreeSet<Serial>,
+    ) -> Result<Ground<'_, P>, Error<P>> {
+        let Approach::Held { hold, generation, open } = self.approach(domain).await? else {
+            return Ok(Ground::Defined);
+        };
+        let platform = self.platform();
+        let monitor = match platform
+            .connect(&hold, domain, generation)
+            .await
+            .map_err(Error::Platform)?
+        {
+            Ok(monitor) => monitor,
+            Err(lost) => return Err(self.why_lost(domain, generation, lost).await?),
+        };
+        let guard = self.guard(hold, domain, generation);
+        let mut owner = Owner { monitor, guard, asked, rejected };
+        owner.settle(open).await?;
+        Ok(Ground::Live(owner))
+    }
+
+    /// The slow lock of whatever generation runs, and what is open in it.
+    async fn approach(&mut self, domain: Domain) -> Result<Approach<P>, Error<P>> {
+        let platform = self.platform();
+        let mut missed = None;
+        loop {
+            let standing = self.standing(domain).await?;
+            let generation = standing.generation;
+            match standing.phase {
+                Phase::Defined => return Ok(Approach::Defined),
+                Phase::Dying { spawned, .. } => {
+                    self.finish(domain, generation, spawned).await?;
+                    continue;
+                }
+                Phase::Building | Phase::Live => {}
+            }
+            let taken = {
+                let permit = self.enter::<Slow>();
+                platform.slow(&permit, domain, generation).await.map_err(Error::Platform)?
+            };
+            let Some(hold) = taken else {
+                // The lock of a generation that is over is gone with it; one that still runs has lost its folder.
+                if missed == Some(generation) {
+                    return Err(Error::Unreachable);
+                }
+                missed = Some(generation);
+                continue;
+            };
+            let now = self.standing(domain).await?;
+            if now.generation != generation {
+                continue;
+            }
+            match now.phase {
+                Phase::Live => return Ok(Approach::Held { hold, generation, open: now.open }),
+                // Under its slow lock: whoever was building is dead, and nobody can spawn it any more.
+                Phase::Building => self.unbuild(hold, domain, generation).await?,
+                Phase::Defined | Phase::Dying { .. } => {}
+            }
+        }
+    }
+
+    pub(crate) async fn standing(
+        &self,
+        domain: Domain,
+    ) -> Result<Standing<Id<P>>, Error<P>> {
+        let standing = self.platform().peek(domain).await.map_err(Error::Platform)?;
+        Ok(standing.ok_or(Conflict::Gone)?)
+    }
+
+    async fn unbuild(
+        &mut self,
+        hold: P::Hold,
+        domain: Domain,
+        generation: Generation,
+    ) -> Result<(), Error<P>> {
+        let mut guard = self.guard(hold, domain, generation);
+        let undone = guard.fast(View::all(), move |tx| tx.unbuild(generation)).await?;
+        match undone {
+            Ok(()) => guard.clear().await,
+            // Marked, or finished by somebody meanwhile: the next look says which.
+            Err(_) => Ok(()),
+        }
+    }
+
+    async fn why_lost(
+        &mut self,
+        domain: Domain,
+        generation: Generation,
+        lost: Lost,
+    ) -> Result<Error<P>, Error<P>> {
+        match lost {
+            Lost::Silent => Ok(Error::Silent),
+            Lost::Absent => self
+                .fast(domain, View::row().probed(), move |tx| {
+                    let alive = tx.alive();
+                    tx.running(generation)?;
+                    Ok(alive)
+                })
+                .await
+                .map(|seen| match seen {
+                    Err(conflict) => Error::Conflict(conflict),
+                    Ok(crate::Alive::Free) => Error::Conflict(Conflict::Ended),
+                    Ok(_) => Error::Unreachable,
+                }),
+        }
+    }
+
+    /// Makes sure that no QEMU belongs to the row: what ended by itself is settled, what is marked is finished.
+    pub(crate) async fn ground(&mut self, domain: Domain) -> Result<(), Error<P>> {
+        loop {
+            let standing = self.standing(domain).await?;
+            let generation = standing.generation;
+            match standing.phase {
+                Phase::Defined => return Ok(()),
+                Phase::Dying { spawned, .. } => self.finish(domain, generation, spawned).await?,
+                Phase::Building => {
+                    if let Approach::Held { .. } = self.approach(domain).await? {
+                        return Err(Conflict::Phase(Phase::Live).into());
+                    }
+                }
+                Phase::Live => {
+                    let view = View::all().probed().durable();
+                    let dead = self
+                        .fast(domain, view, move |tx| {
+                            tx.same(generation)?;
+                            Ok::<_, Conflict<P::Spec>>(tx.settle_dead())
+                        })
+                        .await?;
+                    match dead {
+                        Ok(false) => return Err(Conflict::Phase(Phase::Live).into()),
+                        Ok(true) => self.sweep(domain, generation).await?,
+                        Err(Conflict::Gone) => return Err(Conflict::Gone.into()),
+                        Err(_) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn sweep(
+        &mut self,
+        domain: Domain,
+        generation: Generation,
+    ) -> Result<(), Error<P>> {
+        self.platform().sweep(domain, generation).await.map_err(Error::Platform)
+    }
+
+    /// Ends a marked generation: kill, see the exit, remove (R14). Somebody else may have done it.
+    pub(crate) async fn finish(
+        &mut self,
+        domain: Domain,
+        generation: Generation,
+        spawned: Spawned,
+    ) -> Result<(), Error<P>> {
+        let platform = self.platform();
+        if spawned == Spawned::Maybe {
+            platform.kill(domain, generation).await.map_err(Error::Platform)?;
+            if !platform.exited(domain, generation, crate::Patience::Kernel).await.map_err(Error::Platform)? {
+                return Err(Error::Pending);
+            }
+        }
+        let view = View::all().probed().durable();
+        match self.fast(domain, view, move |tx| tx.finish(generation)).await? {
+            Ok(Some(_)) => self.sweep(domain, generation).await,
+            Ok(None) => Err(Error::Pending),
+            Err(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! media insert and eject.
+//!
+//! ```text
+//! intent: Changing{old,new}
+//!                            crash here => the drive decides: new in, old in, or empty
+//! new nodes, then open, take, put, close
+//!                            crash here => the same
+//! old nodes out, settle: Present{new}, durable
+//! ```
+
+use crate::{
+    Already, Change, Conflict, DevicePhase, Domain, Door, Drive, Error, Ground, Id, Outcome,
+    Outcomes, Owner, Platform, Reply, Session, Spec, Step, Terms, View,
+    settle::{next, taken},
+    tx::{End, Thing},
+};
+
+/// A medium change.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Swap<M> {
+    /// `None` ejects.
+    pub medium: Option<M>,
+    /// What to do about a guest that holds the door.
+    pub door: Door,
+}
+
+type SwapOf<P> = Swap<<<P as Platform>::Spec as Spec>::Medium>;
+
+impl<P: Platform> Session<'_, P> {
+    /// Changes what a drive holds.
+    ///
+    /// # Errors
+    /// A [`Conflict`] leaves everything as it was. A guest that keeps the door shut is an outcome.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves at most an intent, which the next owner settles.
+    ///
+    /// # Lock order
+    /// `Slow`, and `Fast` inside it; held until the door opens or the verb's time is over.
+    pub async fn media(
+        &mut self,
+        domain: Domain,
+        id: Id<P>,
+        swap: SwapOf<P>,
+        terms: Terms,
+    ) -> Result<Outcomes<P>, Error<P>> {
+        match self.begin(domain).await? {
+            Ground::Defined => {}
+            Ground::Live(mut owner) => {
+                let generation = owner.guard.generation();
+                let intent = (id.clone(), swap.medium.clone());
+                owner.guard.stage("intent");
+                let thing = owner
+                    .guard
+                    .fast(View::devices([id.clone()]), move |tx| {
+                        tx.running(generation)?;
+                        tx.expect(terms.revision)?;
+                        let (id, medium) = intent;
+                        if terms.already == Already::Fine && holds(tx, &id, medium.as_ref()) {
+                            return Ok(None);
+                        }
+                        tx.intend_change(generation, &id, medium).map(Some)
+                    })
+                    .await??;
+                let outcome = match thing {
+                    None => Outcome::Unchanged,
+                    Some(thing) => owner.swap(thing, swap.door).await?,
+                };
+                return Ok(vec![(id, outcome)]);
+            }
+        }
+        let outcome = self.media_defined(domain, id.clone(), swap, terms).await?;
+        Ok(vec![(id, outcome)])
+    }
+
+    async fn media_defined(
+        &mut self,
+        domain: Domain,
+        id: Id<P>,
+        swap: SwapOf<P>,
+        terms: Terms,
+    ) -> Result<Outcome<P::Refusal>, Error<P>> {
+        let outcome = self
+            .fast(domain, View::devices([id.clone()]).durable(), move |tx| {
+                tx.defined()?;
+                tx.expect(terms.revision)?;
+                if terms.already == Already::Fine && holds(tx, &id, swap.medium.as_ref()) {
+                    return Ok(Outcome::Unchanged);
+                }
+                tx.record_medium(&id, swap.medium)?;
+                Ok::<_, Conflict<P::Spec>>(Outcome::Changed)
+            })
+            .await??;
+        Ok(outcome)
+    }
+}
+
+fn holds<S: Spec>(tx: &crate::Tx<S>, id: &S::Id, medium: Option<&S::Medium>) -> bool {
+    tx.devices().get(id).is_some_and(|entry| {
+        entry.spec.medium() == Some(medium)
+            && matches!(entry.phase, DevicePhase::Present | DevicePhase::Defined)
+    })
+}
+
+impl<P: Platform> Owner<'_, P> {
+    async fn swap(
+        &mut self,
+        thing: Thing<P::Spec>,
+        door: Door,
+    ) -> Result<Outcome<P::Refusal>, Error<P>> {
+        let DevicePhase::Changing(change) = thing.entry.phase.clone() else {
+            return Err(Conflict::DeviceBusy(thing.id).into());
+        };
+        self.guard.stage("effect");
+        let next = next(&thing.entry, &change);
+        let layers = next.layers().map(|layer| next.command(Step::AddLayer(layer))).collect();
+        if let Some(words) = refusal(self.tell(layers).await?) {
+            return self.keep_old(thing, &change, words).await;
+        }
+        let mut moves = vec![next.command(Step::OpenTray(door)), next.command(Step::TakeMedium)];
+        if change.medium.is_some() {
+            moves.push(next.command(Step::PutMedium));
+        }
+        moves.push(next.command(Step::CloseTray));
+        loop {
+            let Some(words) = refusal(self.tell(moves.clone()).await?) else {
+                break;
+            };
+            // A guest that holds the door was asked to let go; QEMU says when the tray moves.
+            let platform = self.guard.platform();
+            let shut = matches!(
+                self.look().await?.fronts.get(&thing.entry.serial),
+                Some(Drive::Holds(serial)) if *serial == thing.entry.medium
+            );
+            let moved = shut
+                && door == Door::Ask
+                && platform
+                    .listen_tray(&mut self.monitor, thing.entry.serial)
+                    .await
+                    .map_err(Error::Platform)?;
+            if !moved {
+                return self.keep_old(thing, &change, words).await;
+            }
+        }
+        self.guard.stage("settle");
+        let old = thing.entry.spec.medium().flatten().cloned();
+        self.strip_medium(&thing.entry, old, thing.entry.medium, thing.id.clone()).await?;
+        let end = taken(&thing.entry, &change);
+        self.end(vec![(thing, end)]).await?;
+        Ok(Outcome::Changed)
+    }
+
+    /// The change was refused: what the drive holds now is what the record will say.
+    async fn keep_old(
+        &mut self,
+        thing: Thing<P::Spec>,
+        change: &Change<P::Spec>,
+        words: P::Refusal,
+    ) -> Result<Outcome<P::Refusal>, Error<P>> {
+        self.guard.stage("undo");
+        let entry = &thing.entry;
+        let old = entry.spec.medium().flatten().cloned();
+        let drive = self.look().await?.fronts.get(&entry.serial).copied();
+        let emptied = drive == Some(Drive::Empty) && old.is_some();
+        let back = if emptied {
+            let steps = [Step::OpenTray(Door::Force), Step::PutMedium, Step::CloseTray];
+            let replies = self.tell(steps.map(|step| entry.command(step)).to_vec()).await?;
+            refusal(replies).is_none()
+        } else {
+            true
+        };
+        let (medium, id) = (change.medium.clone(), thing.id.clone());
+        let end = if drive == Some(Drive::Holds(change.serial)) {
+            self.strip_medium(entry, old, entry.medium, id).await?;
+            taken(entry, change)
+        } else {
+            self.strip_medium(entry, medium, change.serial, id.clone()).await?;
+            if back {
+                End::Present
+            } else {
+                self.strip_medium(entry, old, entry.medium, id).await?;
+                End::Holds { spec: entry.spec.with_medium(None), medium: change.serial }
+            }
+        };
+        self.end(vec![(thing, end)]).await?;
+        Ok(Outcome::Failed(Some(words)))
+    }
+}
+
+fn refusal<R>(replies: Vec<Reply<R>>) -> Option<R> {
+    replies.into_iter().find_map(|reply| match reply {
+        Reply::Refused(words) => Some(words),
+        Reply::Done | Reply::Unknown => None,
+    })
+}

@@ -1,0 +1,193 @@
+//! The check of the whole store, on demand.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, Row};
+use serde::de::IgnoredAny;
+
+use crate::domain::Counts;
+use crate::error::StoreError;
+use crate::{claim, device, domain, history, meta, userdata};
+
+/// One thing that is damaged.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Damage {
+    /// The table, or `file` for what SQLite's own check says.
+    pub table: String,
+    /// The key of the row as far as it can be read: a uuid, or a uuid, `/`, and an id.
+    pub key: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+/// Reads everything; a row that cannot be read is damage and never the end of the check.
+pub(crate) fn check(connection: &Connection) -> Vec<Damage> {
+    let mut found = Vec::new();
+    sqlite_check(connection, &mut found);
+    scan(connection, "meta", &mut found, |row, _| meta::read(row).map(drop));
+    let mut counts = HashMap::new();
+    scan(connection, "domain", &mut found, |row, damage| {
+        let (domain, belongs) = domain::read(row)?;
+        let key = domain.uuid.to_string();
+        let process = domain.process.as_deref();
+        json(
+            damage,
+            "domain",
+            &key,
+            &[
+                ("layout", Some(&domain.layout)),
+                ("document", Some(&domain.document)),
+                ("process", process),
+            ],
+        );
+        counts.insert(key, belongs);
+        Ok(())
+    });
+    let mut seen: HashMap<String, Counts> =
+        counts.keys().map(|key| (key.clone(), Counts::default())).collect();
+    scan(connection, "device", &mut found, |row, damage| {
+        let (domain, device) = device::read(row)?;
+        let key = format!("{domain}/{}", device.id);
+        json(
+            damage,
+            "device",
+            &key,
+            &[
+                ("spec", Some(&device.spec)),
+                ("place", Some(&device.place)),
+                ("change", device.change.as_deref()),
+            ],
+        );
+        seen.entry(domain).or_default().devices += 1;
+        Ok(())
+    });
+    scan(connection, "claim", &mut found, |row, _| {
+        seen.entry(claim::read(row)?.0).or_default().claims += 1;
+        Ok(())
+    });
+    scan(connection, "userdata", &mut found, |row, _| {
+        seen.entry(userdata::read(row)?.0).or_default().blobs += 1;
+        Ok(())
+    });
+    scan(connection, "history", &mut found, |row, damage| {
+        let row = history::read(row)?;
+        let entry = &row.entry;
+        json(
+            damage,
+            "history",
+            &row.seq.to_string(),
+            &[("before", entry.before.as_deref()), ("after", entry.after.as_deref())],
+        );
+        Ok(())
+    });
+    for (key, belongs) in &seen {
+        match counts.get(key) {
+            Some(expected) if expected == belongs => {}
+            Some(expected) => found.push(damage(
+                "domain",
+                key,
+                format!("{belongs:?} belong to it and {expected:?} should"),
+            )),
+            None => found.push(damage(
+                "domain",
+                key,
+                "rows belong to it and it is not recorded".to_owned(),
+            )),
+        }
+    }
+    found
+}
+
+/// Reads one row and lets go of it.
+type Reader = fn(&Row<'_>) -> Result<(), StoreError>;
+
+/// Removes the rows that do not verify, of the tables that belong to a domain, and says how many.
+pub(crate) fn discard(connection: &Connection) -> Result<u64, StoreError> {
+    let readers: [(&str, Reader); 4] = [
+        ("device", |row| device::read(row).map(drop)),
+        ("claim", |row| claim::read(row).map(drop)),
+        ("userdata", |row| userdata::read(row).map(drop)),
+        ("history", |row| history::read(row).map(drop)),
+    ];
+    let mut discarded = 0;
+    for (table, read) in readers {
+        let mut damaged: Vec<i64> = Vec::new();
+        let mut statement =
+            connection.prepare(&format!("SELECT *, rowid AS position FROM {table} NOT INDEXED"))?;
+        let position = statement.column_index("position")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if read(row).is_err() {
+                damaged.push(row.get(position)?);
+            }
+        }
+        for rowid in damaged {
+            discarded += connection
+                .execute(&format!("DELETE FROM {table} WHERE rowid = ?1"), [rowid])?
+                as u64;
+        }
+    }
+    Ok(discarded)
+}
+
+fn sqlite_check(connection: &Connection, found: &mut Vec<Damage>) {
+    let mut lines =
+        |sql: &str, read: fn(&Row<'_>) -> rusqlite::Result<String>| -> rusqlite::Result<()> {
+            let mut statement = connection.prepare(sql)?;
+            for line in statement.query_map([], read)? {
+                match line? {
+                    line if line == "ok" => {}
+                    line => found.push(damage("file", "", line)),
+                }
+            }
+            Ok(())
+        };
+    let checked = lines("PRAGMA integrity_check", |row| row.get(0)).and_then(|()| {
+        lines("PRAGMA foreign_key_check", |row| {
+            Ok(format!(
+                "row {} of {} belongs to no domain",
+                row.get::<_, i64>(1)?,
+                row.get::<_, String>(0)?
+            ))
+        })
+    });
+    if let Err(error) = checked {
+        found.push(damage("file", "", error.to_string()));
+    }
+}
+
+fn scan(
+    connection: &Connection,
+    table: &'static str,
+    found: &mut Vec<Damage>,
+    mut read: impl FnMut(&Row<'_>, &mut Vec<Damage>) -> Result<(), StoreError>,
+) {
+    let mut scanned = || -> Result<(), StoreError> {
+        let mut statement = connection.prepare(&format!("SELECT * FROM {table} NOT INDEXED"))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            match read(row, found) {
+                Err(StoreError::Corrupt { table, key, detail }) => {
+                    found.push(damage(table, &key, detail.to_owned()))
+                }
+                other => other?,
+            }
+        }
+        Ok(())
+    };
+    if let Err(error) = scanned() {
+        found.push(damage(table, "", error.to_string()));
+    }
+}
+
+fn json(found: &mut Vec<Damage>, table: &str, key: &str, documents: &[(&str, Option<&str>)]) {
+    for (column, text) in documents {
+        if let Some(Err(error)) = text.map(serde_json::from_str::<IgnoredAny>) {
+            found.push(damage(table, key, format!("{column} is not JSON: {error}")));
+        }
+    }
+}
+
+fn damage(table: &str, key: &str, detail: String) -> Damage {
+    Damage { table: table.to_owned(), key: key.to_owned(), detail }
+}

@@ -1,0 +1,115 @@
+//! Reads that decide nothing.
+
+use rusqlite::Connection;
+use uuid::Uuid;
+
+use crate::claim::{self, ClaimRow};
+use crate::connection::Pool;
+use crate::device::{self, DeviceRow};
+use crate::domain::{self, DomainRow, DomainSummary};
+use crate::error::StoreError;
+use crate::history::{self, HistoryPage};
+use crate::meta;
+use crate::userdata::{self, UserdataKey};
+
+/// The database as it was at one instant, without any lock (R2). For list, show, log and check; whoever decides on a change
+/// reads in its [`Section`](crate::Section).
+pub struct Snapshot<'t> {
+    connection: &'t Connection,
+}
+
+impl Snapshot<'_> {
+    /// All domains by name, with the number of their devices.
+    pub fn domains(&self) -> Result<Vec<DomainSummary>, StoreError> {
+        domain::list(self.connection)
+    }
+
+    /// One domain.
+    pub fn domain(&self, uuid: Uuid) -> Result<Option<DomainRow>, StoreError> {
+        Ok(domain::find(self.connection, uuid)?.map(|(row, _)| row))
+    }
+
+    /// One domain by its name.
+    pub fn named(&self, name: &str) -> Result<Option<DomainRow>, StoreError> {
+        Ok(domain::find_named(self.connection, name)?.map(|(row, _)| row))
+    }
+
+    /// One domain by what people write: a name, else a uuid. A name goes first, so that a domain called like another one's uuid
+    /// is not out of reach.
+    pub fn look_up(&self, name_or_uuid: &str) -> Result<Option<DomainRow>, StoreError> {
+        match (self.named(name_or_uuid)?, Uuid::try_parse(name_or_uuid)) {
+            (Some(row), _) => Ok(Some(row)),
+            (None, Ok(uuid)) => self.domain(uuid),
+            (None, Err(_)) => Ok(None),
+        }
+    }
+
+    /// All devices of a domain, by id.
+    pub fn devices(&self, domain: Uuid) -> Result<Vec<DeviceRow>, StoreError> {
+        device::list(self.connection, domain)
+    }
+
+    /// One device.
+    pub fn device(&self, domain: Uuid, id: &str) -> Result<Option<DeviceRow>, StoreError> {
+        device::find(self.connection, domain, id)
+    }
+
+    /// All claims of a domain's devices.
+    pub fn claims(&self, domain: Uuid) -> Result<Vec<ClaimRow>, StoreError> {
+        claim::list(self.connection, domain)
+    }
+
+    /// The keys of a domain's userdata.
+    pub fn userdata_keys(&self, domain: Uuid) -> Result<Vec<UserdataKey>, StoreError> {
+        userdata::list(self.connection, domain)
+    }
+
+    /// One blob of a domain's userdata.
+    pub fn userdata(&self, domain: Uuid, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        userdata::find(self.connection, domain, key)
+    }
+
+    /// Up to `limit` changes before number `before`, newest first; of one domain or of all.
+    pub fn history(
+        &self,
+        domain: Option<Uuid>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<HistoryPage, StoreError> {
+        history::page(self.connection, domain, before, limit)
+    }
+
+    /// The last number drawn for a generation or serial.
+    pub fn counter(&self) -> Result<u64, StoreError> {
+        Ok(meta::load(self.connection)?.counter)
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        self.connection
+    }
+}
+
+impl std::fmt::Debug for Snapshot<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Snapshot")
+    }
+}
+
+/// Runs `read` on an idle connection, in one read transaction.
+pub(crate) fn take<R, E: From<StoreError>>(
+    pool: &Pool,
+    read: impl FnOnce(&Snapshot<'_>) -> Result<R, E>,
+) -> Result<R, E> {
+    let connection = pool.take()?;
+    // A closure that panics takes the connection with it.
+    connection
+        .prepare_cached("BEGIN")
+        .and_then(|mut begin| begin.execute([]))
+        .map_err(StoreError::from)?;
+    let result = read(&Snapshot { connection: &connection });
+    let ended = connection.prepare_cached("COMMIT").and_then(|mut end| end.execute([]));
+    if ended.is_ok() {
+        pool.give(connection);
+    }
+    result
+}

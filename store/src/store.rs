@@ -1,0 +1,363 @@
+//! The store as its users open and use it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use steadfast_locks::LockTable;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::backup;
+use crate::connection::{Access, Pool, connect};
+use crate::engine::{self, Shared};
+use crate::error::{SectionError, StoreError};
+use crate::folder::{DATABASE, LOCKS, absolute, canonical, check_folder, create, exists};
+use crate::gate::Gate;
+use crate::integrity::{self, Damage};
+use crate::meta;
+use crate::queue::{Job, Queue, Request, Slot, Typed, Writer};
+use crate::schema::{self, Standing};
+use crate::section::Section;
+use crate::snapshot::{self, Snapshot};
+
+/// The first SQLite whose write-ahead log does not lose a reset (3.51.3).
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// How commits reach the disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Flush {
+    /// As [`Commit`](crate::Commit) says.
+    #[default]
+    Disk,
+    /// Never: a power cut may lose or damage the store. For tests that make thousands of stores.
+    Never,
+    /// As `Disk`, and every durable commit takes this much longer, as on a disk whose flush is slow. For measurements.
+    Delayed(Duration),
+}
+
+/// How to open a store.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The folder of the database and of the gate.
+    pub state_folder: PathBuf,
+    /// The folder of the QEMUs' sockets and `alive` files; the store remembers it.
+    pub run_folder: PathBuf,
+    /// Never write: the store must exist, and a section fails with [`StoreError::ReadOnly`].
+    pub read_only: bool,
+    /// How commits reach the disk.
+    pub flush: Flush,
+    /// The largest generation or serial found in the run folder: the counter goes on after it (R10).
+    pub floor: u64,
+    /// The locks of this process, for the gate. One table serves the whole process.
+    pub locks: LockTable,
+    /// How long a section without a deadline of its own waits for the gate.
+    pub gate_timeout: Duration,
+}
+
+impl StoreOptions {
+    /// Reads and writes, 30 s for the gate.
+    pub fn new(state_folder: impl Into<PathBuf>, run_folder: impl Into<PathBuf>) -> Self {
+        Self {
+            state_folder: state_folder.into(),
+            run_folder: run_folder.into(),
+            read_only: false,
+            flush: Flush::Disk,
+            floor: 0,
+            locks: LockTable::new(),
+            gate_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The records of one host, as one process sees them.
+///
+/// Threads share one store by reference; processes open one each. Dropping it waits for what its writer is doing (a checkpoint of
+/// milliseconds at most), so a command drops it after its answer was printed and before it exits.
+///
+/// In a forked child it is of no use: sections and snapshots fail with [`StoreError::Closed`], and dropping it there leaves the
+/// parent's alone (R20).
+pub struct Store {
+    shared: Arc<Shared>,
+    gate_timeout: Duration,
+    process: u32,
+    store: Uuid,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Store {
+    /// Opens the store and makes it where there is none. Costs one connection and the read of one row; nothing is checked that
+    /// [`integrity`](Self::integrity) checks.
+    ///
+    /// # Errors
+    /// Each refusal is an error of its own: a newer schema, another program's database, another run folder, an unsupported file
+    /// system, a read-only folder, a full disk, an SQLite that corrupts. In all of them nothing was changed.
+    ///
+    /// # Lock order
+    /// Takes the gate, if the store has to be made or migrated.
+    pub fn open(options: StoreOptions) -> Result<Self, StoreError> {
+        check_sqlite(rusqlite::version_number())?;
+        let folder = absolute(&options.state_folder)?;
+        let access = if options.read_only { Access::Read } else { Access::Write };
+        let path = folder.join(DATABASE);
+        let gate = Gate::new(options.locks, &folder.join(LOCKS));
+        let until = Instant::now() + options.gate_timeout;
+        let run_folder = canonical(&options.run_folder)?;
+        if !exists(&path)? {
+            if access == Access::Read {
+                return Err(StoreError::NotCreated { path });
+            }
+            create(&folder, &path, &run_folder, &gate, until)?;
+        }
+        check_folder(&folder)?;
+        let mut connection = connect(&path, access)?;
+        if schema::standing(&connection, &path)? == Standing::Older {
+            if access == Access::Read {
+                return Err(StoreError::ReadOnly { path });
+            }
+            let _entered = gate.enter(Uuid::nil(), "migrate", until)?;
+            schema::migrate(&mut connection)?;
+        }
+        let meta = meta::load(&connection)?;
+        meta::check_run_folder(&meta, &run_folder)?;
+        let pool = Pool::new(path, access);
+        pool.give(connection);
+        let (queue, floor) = (Queue::new(), AtomicU64::new(options.floor));
+        Ok(Self {
+            shared: Arc::new(Shared { pool, gate, queue, floor, folder, flush: options.flush }),
+            gate_timeout: options.gate_timeout,
+            process: std::process::id(),
+            store: meta.store,
+            writer: Mutex::default(),
+        })
+    }
+
+    /// Tells this store from every other one, for the names that must not be shared between them.
+    pub fn id(&self) -> Uuid {
+        self.store
+    }
+
+    /// Runs `closure` in a transaction of its own domain, behind the gate, and answers when it is committed as the request asks.
+    ///
+    /// What the closure wrote is kept only if it answers `Ok`; an error or a panic rolls back this section alone. It runs on the
+    /// writer thread.
+    ///
+    /// # Errors
+    /// [`SectionError::Refused`] carries the closure's own error. After any error but [`StoreError::Unknown`] nothing of the
+    /// section is recorded.
+    ///
+    /// # Cancel safety
+    /// Dropped before the section began, the section is withdrawn and never runs. Dropped later, it completes all the same.
+    /// What the request keeps is dropped in both cases only when that is settled (R13).
+    ///
+    /// # Lock order
+    /// The caller holds the domain's fast lock; this takes the gate.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with its timer enabled; see [`section_blocking`](Self::section_blocking).
+    pub async fn section<F, R, E>(&self, request: Request, closure: F) -> Result<R, SectionError<E>>
+    where
+        F: FnOnce(&mut Section<'_>) -> Result<R, E> + Send + 'static,
+        R: Send + 'static,
+        E: Send + 'static,
+    {
+        let (reply, mut answer) = oneshot::channel();
+        let slot = self.submit(request, closure, move |result| drop(reply.send(result)))?;
+        let withdrawal = Withdrawal(slot);
+        let slot = &withdrawal.0;
+        let answered = tokio::select! {
+            biased;
+            answered = &mut answer => answered,
+            () = tokio::time::sleep_until(slot.deadline.into()) => {
+                if let Some(job) = slot.take() {
+                    drop(job);
+                    return Err(self.timed_out(slot).into());
+                }
+                answer.await
+            }
+        };
+        answered.unwrap_or(Err(SectionError::Store(StoreError::Closed)))
+    }
+
+    /// [`section`](Self::section) for callers without a runtime; blocks the thread.
+    ///
+    /// # Errors
+    /// As [`section`](Self::section).
+    pub fn section_blocking<F, R, E>(
+        &self,
+        request: Request,
+        closure: F,
+    ) -> Result<R, SectionError<E>>
+    where
+        F: FnOnce(&mut Section<'_>) -> Result<R, E> + Send + 'static,
+        R: Send + 'static,
+        E: Send + 'static,
+    {
+        let (reply, answer) = std::sync::mpsc::sync_channel(1);
+        let slot = self.submit(request, closure, move |result| drop(reply.send(result)))?;
+        let answered =
+            match answer.recv_timeout(slot.deadline.saturating_duration_since(Instant::now())) {
+                Ok(answered) => Ok(answered),
+                Err(_) => {
+                    if let Some(job) = slot.take() {
+                        drop(job);
+                        return Err(self.timed_out(&slot).into());
+                    }
+                    answer.recv()
+                }
+            };
+        answered.unwrap_or(Err(SectionError::Store(StoreError::Closed)))
+    }
+
+    /// Reads from the database as it is at one instant. Waits for no lock; takes microseconds, or as long as SQLite recovers a log
+    /// of at most some hundred pages.
+    ///
+    /// # Errors
+    /// Whatever `read` answers, and the store's own.
+    pub fn snapshot<R, E>(&self, read: impl FnOnce(&Snapshot<'_>) -> Result<R, E>) -> Result<R, E>
+    where
+        E: From<StoreError>,
+    {
+        self.check_process()?;
+        snapshot::take(&self.shared.pool, read)
+    }
+
+    /// Copies the whole store into a new file, while it is in use, and syncs it. Blocks as long as that takes; holds up nobody.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] with `AlreadyExists` where there is a file already: it is not touched.
+    pub fn backup(&self, path: &Path) -> Result<(), StoreError> {
+        self.check_process()?;
+        backup::write(&self.shared.pool, path)
+    }
+
+    /// Everything that is damaged: SQLite's own check, every checksum, every count, every JSON document. Empty is well. Blocks as
+    /// long as a read of the whole store takes.
+    pub fn integrity(&self) -> Result<Vec<Damage>, StoreError> {
+        self.snapshot(|snapshot| Ok(integrity::check(snapshot.connection())))
+    }
+
+    fn submit<F, R, E, A>(
+        &self,
+        request: Request,
+        closure: F,
+        answer: A,
+    ) -> Result<Arc<Slot>, StoreError>
+    where
+        F: FnOnce(&mut Section<'_>) -> Result<R, E> + Send + 'static,
+        R: Send + 'static,
+        E: Send + 'static,
+        A: FnOnce(Result<R, SectionError<E>>) + Send + 'static,
+    {
+        self.check_process()?;
+        if self.shared.pool.access() == Access::Read {
+            return Err(StoreError::ReadOnly { path: self.shared.pool.path().to_owned() });
+        }
+        self.start_writer()?;
+        let mut request = request;
+        let now = Instant::now();
+        let deadline = request.deadline.unwrap_or(now + self.gate_timeout);
+        let keep = request.keep.take();
+        let job: Box<dyn Job> =
+            Box::new(Typed { closure: Some(closure), outcome: None, keep, answer });
+        let slot = Arc::new(Slot::new(&request, now, deadline, job));
+        self.shared.queue.push(slot.clone());
+        Ok(slot)
+    }
+
+    fn start_writer(&self) -> Result<(), StoreError> {
+        let mut writer = self.writer.lock();
+        if writer.is_none() {
+            let shared = self.shared.clone();
+            let thread = std::thread::Builder::new()
+                .name("store-writer".to_owned())
+                .spawn(move || engine::run(&shared));
+            *writer =
+                Some(thread.map_err(|e| {
+                    StoreError::io("start a thread for", self.shared.pool.path(), e)
+                })?);
+        }
+        Ok(())
+    }
+
+    fn timed_out(&self, slot: &Slot) -> StoreError {
+        self.shared.gate.timed_out(slot.domain, slot.since.elapsed())
+    }
+
+    fn check_process(&self) -> Result<(), StoreError> {
+        if self.process == std::process::id() { Ok(()) } else { Err(StoreError::Closed) }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if self.check_process().is_err() {
+            // The writer thread was not forked, and closing the parent's connections is not for us (R20).
+            self.shared.pool.abandon();
+            std::mem::forget(self.writer.get_mut().take());
+            return;
+        }
+        let doing = self.shared.queue.close();
+        // At the gate with nobody waiting, it ends as soon as it gets there or its deadline comes.
+        if let Some(writer) = self.writer.get_mut().take()
+            && doing != Writer::AtGate
+        {
+            // A panic of the writer was already answered as `Closed` to whoever waited.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.shared.pool.path()).finish_non_exhaustive()
+    }
+}
+
+/// Withdraws a section that has not begun.
+struct Withdrawal(Arc<Slot>);
+
+impl Drop for Withdrawal {
+    fn drop(&mut self) {
+        drop(self.0.take());
+    }
+}
+
+fn check_sqlite(version: i32) -> Result<(), StoreError> {
+    if version >= OLDEST_SQLITE {
+        return Ok(());
+    }
+    let found = format!("{}.{}.{}", version / 1_000_000, version / 1_000 % 1_000, version % 1_000);
+    Err(StoreError::OldSqlite { found })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_sqlite_that_can_corrupt_its_log_is_refused() {
+        assert!(
+            matches!(check_sqlite(3_051_002), Err(StoreError::OldSqlite { found }) if found == "3.51.2")
+        );
+        assert!(check_sqlite(3_051_003).is_ok());
+        assert!(check_sqlite(rusqlite::version_number()).is_ok());
+    }
+
+    #[test]
+    fn what_callers_share_and_send_may_be() {
+        fn shared<T: Send + Sync>() {}
+        fn sent<T: Send>(_: &T) {}
+        shared::<Store>();
+        shared::<StoreError>();
+        shared::<SectionError<StoreError>>();
+        fn future(store: &Store, request: Request) {
+            sent(&store.section(request, |_| Ok::<_, StoreError>(())));
+        }
+        let _ = future;
+    }
+}

@@ -1,0 +1,67 @@
+//! What a user may leave out of a device, made once and recorded.
+
+use std::{
+    io::{self, Read},
+    path::Path,
+};
+
+use steadfast_device::{Format, Mac, Spec};
+
+use crate::{
+    error::{Error, Kind},
+    wire::open_image,
+};
+
+/// How a qcow2 image begins.
+const QCOW2: [u8; 4] = *b"QFI\xfb";
+
+/// Probes the format of an image where it is not given (QEMU never guesses one), makes the address of a card, and
+/// looks whether the images are there.
+pub(crate) fn complete(spec: &mut Spec, at: &str) -> Result<(), Error> {
+    let mut random = || Mac::local(random_bytes());
+    spec.fill_defaults(&mut random);
+    let mut found = None;
+    for file in spec.files() {
+        let path = Path::new(file.path.as_str());
+        if !path.is_absolute() {
+            return Err(Error::new(Kind::Invalid, format!("at {at}.file: the path is not absolute")));
+        }
+        let probed = probe(path).map_err(|error| unusable(at, path, &error))?;
+        if file.format.is_none() {
+            found = Some(probed);
+        }
+    }
+    if let Some(format) = found {
+        spec.set_format(format);
+    }
+    Ok(())
+}
+
+fn probe(path: &Path) -> io::Result<Format> {
+    let mut file = open_image(path, steadfast_device::Access::ReadOnly)?;
+    let mut head = [0; QCOW2.len()];
+    let mut read = 0;
+    while read < head.len() {
+        match file.read(&mut head[read..])? {
+            0 => break,
+            n => read += n,
+        }
+    }
+    Ok(if head == QCOW2 { Format::Qcow2 } else { Format::Raw })
+}
+
+fn unusable(at: &str, path: &Path, error: &io::Error) -> Error {
+    let kind = match error.kind() {
+        io::ErrorKind::PermissionDenied => Kind::Environment,
+        _ => Kind::Invalid,
+    };
+    Error::new(kind, format!("at {at}.file: cannot use {}", path.display()))
+        .because(error)
+        .hint("give the path of an image that exists")
+}
+
+/// Three bytes nobody can foresee: the host part of a local address.
+fn random_bytes() -> [u8; 3] {
+    let [a, b, c, ..] = *uuid::Uuid::new_v4().as_bytes();
+    [a, b, c]
+}

@@ -1,0 +1,351 @@
+//! What a host says of itself. Reads that decide nothing take one snapshot and no lock (R2).
+
+use std::{path::Path, time::SystemTime};
+
+use serde_json::{Map, Value, json};
+use steadfast_device::{Document, Layer, Spec};
+use steadfast_protocol::{DevicePhase, Entry, Generation};
+use steadfast_store::{DomainRow, StoreError};
+
+use crate::{
+    answer::{Answer, Listed, Log, LogEntry, Shown, ShownDevice, ShownLock, QemuNames},
+    error::{Error, Kind},
+    host::{Host, Ran},
+    record,
+    request::Request,
+    thing::Thing,
+    verbs::settings,
+};
+
+/// Which document a schema is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Schema {
+    /// What `define` takes.
+    Domain,
+    /// What `attach` takes.
+    Device,
+    /// What `check` answers.
+    Check,
+}
+
+impl Host {
+    /// All domains.
+    ///
+    /// # Errors
+    /// [`Kind::Internal`] where the store is damaged.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed.
+    pub async fn list(&self) -> Result<Vec<Listed>, Error> {
+        let Some(store) = self.0.store_if_made() else { return Ok(Vec::new()) };
+        let summaries = store.snapshot(|snapshot| snapshot.domains())?;
+        let mut listed = Vec::with_capacity(summaries.len());
+        for summary in summaries {
+            let (running, pid) = self.0.running(&summary.row)?;
+            listed.push(Listed {
+                uuid: summary.row.uuid,
+                phase: record::phase_shown(record::phase(&summary.row.phase)?).to_owned(),
+                running,
+                generation: generation(&summary.row),
+                pid,
+                device_count: usize::try_from(summary.devices - summary.implicit).unwrap_or(usize::MAX),
+                host: None,
+                name: summary.row.name,
+            });
+        }
+        Ok(listed)
+    }
+
+    /// One domain, whole.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`].
+    ///
+    /// # Cancel safety
+    /// Nothing is changed.
+    pub async fn show(&self, domain: &str) -> Result<Shown, Error> {
+        self.find(domain)?;
+        let (row, stored) = self.0.store()?.snapshot(|snapshot| {
+            let row = snapshot.look_up(domain)?;
+            let devices = match &row {
+                Some(row) => snapshot.devices(row.uuid)?,
+                None => Vec::new(),
+            };
+            Ok::<_, StoreError>((row, devices))
+        })?;
+        let Some(row) = row else {
+            return Err(crate::problem::conflict(domain, &steadfast_protocol::Conflict::Gone));
+        };
+        let (mut devices, mut controllers) = (Vec::new(), Vec::new());
+        for stored in &stored {
+            let (id, entry) = record::entry(stored)?;
+            let list = if id.is_implicit() { &mut controllers } else { &mut devices };
+            list.push(shown_device(id.as_str(), &entry));
+        }
+        let (running, pid) = self.0.running(&row)?;
+        let of = steadfast_protocol::Domain(row.uuid.as_u128());
+        let berth = self.0.folders.berth(of, Generation(row.generation));
+        let monitor = berth.monitor();
+        Ok(Shown {
+            uuid: row.uuid,
+            phase: record::phase_shown(record::phase(&row.phase)?).to_owned(),
+            running,
+            generation: generation(&row),
+            revision: row.revision,
+            pid,
+            monitor: (running == Some(true)).then(|| monitor.display().to_string()),
+            host: None,
+            config: settings(&row)?,
+            devices,
+            controllers,
+            name: row.name,
+        })
+    }
+
+    /// The document `define` takes.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`].
+    ///
+    /// # Cancel safety
+    /// Nothing is changed.
+    pub async fn export(&self, domain: &str) -> Result<Value, Error> {
+        let shown = self.show(domain).await?;
+        let devices: Map<_, _> =
+            shown.devices.into_iter().map(|device| (device.id, device.spec)).collect();
+        let mut document = shown.config;
+        document["devices"] = Value::Object(devices);
+        Ok(document)
+    }
+
+    /// Who holds which lock.
+    ///
+    /// # Errors
+    /// [`Kind::Environment`] where the kernel's table of locks cannot be read.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed; no lock is taken.
+    pub async fn locks(&self) -> Result<Vec<ShownLock>, Error> {
+        let mut shown = Vec::new();
+        for folder in [self.0.folders.state.join("locks"), self.0.folders.run.clone()] {
+            let owners = steadfast_locks::list(&folder).map_err(|error| {
+                Error::new(Kind::Environment, "failed to read who holds which lock").because(error)
+            })?;
+            shown.extend(owners.into_iter().map(|owner| ShownLock {
+                age_s: owner.since.elapsed().ok().map(|age| age.as_secs_f64()),
+                domain: Some(owner.domain).filter(|domain| !domain.is_empty()),
+                level: owner.level,
+                pid: Some(owner.process.pid),
+                verb: Some(owner.verb),
+                stage: Some(owner.stage),
+                stopped: Some(owner.stopped),
+            }));
+        }
+        Ok(shown)
+    }
+
+    /// Changes, the newest first; with `before`, older than that one.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] for a domain that is neither recorded nor in the log.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed.
+    pub async fn log(
+        &self,
+        domain: Option<&str>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Log, Error> {
+        let Some(store) = self.0.store_if_made() else {
+            return Ok(Log { entries: Vec::new(), next: None });
+        };
+        let of = domain.map(|domain| self.find(domain)).transpose()?.map(|(_, row)| row.uuid);
+        let page = store.snapshot(|snapshot| snapshot.history(of, before, limit))?;
+        let entries = page.rows.into_iter().map(|row| LogEntry {
+            seq: row.seq,
+            at: rfc3339(row.entry.at_ms),
+            verb: row.entry.verb,
+            domain: row.entry.name,
+            device: row.entry.device,
+            summary: row.entry.summary,
+        });
+        Ok(Log { entries: entries.collect(), next: page.next })
+    }
+
+    /// The keys of a domain's blobs, with their lengths in bytes.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`].
+    ///
+    /// # Cancel safety
+    /// Nothing is changed.
+    pub async fn userdata_list(&self, domain: &str) -> Result<Vec<(String, u64)>, Error> {
+        let (_, row) = self.find(domain)?;
+        let keys = self.0.store()?.snapshot(|snapshot| snapshot.userdata_keys(row.uuid))?;
+        Ok(keys.into_iter().map(|key| (key.key, key.length)).collect())
+    }
+
+    /// One blob.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] for the domain or the key.
+    ///
+    /// # Cancel safety
+    /// Nothing is changed.
+    pub async fn userdata_get(&self, domain: &str, key: &str) -> Result<Vec<u8>, Error> {
+        let (_, row) = self.find(domain)?;
+        let found = self.0.store()?.snapshot(|snapshot| snapshot.userdata(row.uuid, key))?;
+        found.ok_or_else(|| no_key(&row.name, key))
+    }
+
+    pub(crate) async fn userdata(
+        &self,
+        domain: &str,
+        verb: &'static str,
+        key: &str,
+        value: Option<Vec<u8>>,
+        request: &Request,
+    ) -> Result<Answer, Error> {
+        const LONGEST_KEY: usize = 256;
+        let (of, row) = self.find(domain)?;
+        if key.is_empty() || key.len() > LONGEST_KEY || key.chars().any(char::is_control) {
+            let words = format!("a key has 1 to {LONGEST_KEY} bytes and no control characters");
+            return Err(Error::new(Kind::Invalid, words));
+        }
+        let operation = self.operation(verb, &row.name, request, 10);
+        let changed = operation
+            .write_userdata(of, key.to_owned(), value, request.if_revision)
+            .await?;
+        match changed {
+            Some(_) => Ok(Ran { operation: &operation, uuid: row.uuid }.answer(None, Vec::new())),
+            None => Err(no_key(&row.name, key)),
+        }
+    }
+
+    /// Copies the whole store into a new file, while it is in use.
+    ///
+    /// # Errors
+    /// [`Kind::Environment`]; a file that exists is not touched.
+    ///
+    /// # Cancel safety
+    /// Runs to its end.
+    pub async fn backup(&self, path: &Path) -> Result<(), Error> {
+        Ok(self.0.store()?.backup(path)?)
+    }
+
+    /// The JSON Schema of a document.
+    pub fn schema(schema: Schema) -> Value {
+        match schema {
+            Schema::Domain => Document::schema(),
+            Schema::Device => steadfast_device::device_schema(),
+            Schema::Check => check_schema(),
+        }
+    }
+}
+
+fn no_key(name: &str, key: &str) -> Error {
+    Error::new(Kind::NotFound, format!("the domain {name:?} has no userdata {key:?}"))
+        .hint("`steadfast userdata list` shows the keys")
+}
+
+fn generation(row: &DomainRow) -> Option<u64> {
+    (row.generation > 0).then_some(row.generation)
+}
+
+fn shown_device(id: &str, entry: &Entry<Thing>) -> ShownDevice {
+    let spec = entry.spec.spec();
+    let serial = steadfast_device::Serial(entry.serial.0);
+    let medium = steadfast_device::Serial(entry.medium.0);
+    let qemu = (entry.phase != DevicePhase::Defined).then(|| match entry.spec.alias() {
+        Some(alias) => QemuNames {
+            id: alias.device.clone(),
+            nodes: alias.layers.iter().map(|(_, name)| name.clone()).collect(),
+        },
+        None => QemuNames {
+            id: spec.qemu_id(serial),
+            nodes: entry.spec.layer_kinds().iter().map(|layer: &Layer| layer.name(medium)).collect(),
+        },
+    });
+    ShownDevice {
+        id: id.to_owned(),
+        class: Spec::class(spec).name().to_owned(),
+        phase: record::device_phase_text(&entry.phase).to_owned(),
+        spec: spec.to_json(),
+        place: entry.place.to_string().into(),
+        qemu,
+    }
+}
+
+/// A moment as the contract writes it.
+pub(crate) fn rfc3339(at_ms: i64) -> String {
+    let seconds = at_ms.div_euclid(1000);
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Days since 0000-03-01, so that a leap day is the last of its year.
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+pub(crate) fn now_ms() -> i64 {
+    record::milliseconds(SystemTime::now())
+}
+
+fn check_schema() -> Value {
+    let text = json!({"type": "string"});
+    let maybe = json!({"type": ["string", "null"]});
+    let list = |of: Value| json!({"type": "array", "items": of});
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "What check answers",
+        "type": "object",
+        "required": ["schema", "clean", "domains", "devices", "findings", "waiting", "under_way"],
+        "properties": {
+            "schema": {"const": 1},
+            "clean": {"type": "boolean"},
+            "domains": {"type": "integer", "minimum": 0},
+            "devices": {"type": "integer", "minimum": 0},
+            "findings": list(json!({
+                "type": "object",
+                "required": ["kind", "domain", "device", "detail", "repair"],
+                "properties": {
+                    "kind": text, "domain": maybe, "device": maybe, "detail": text, "repair": maybe,
+                    "repaired": {"type": ["boolean", "null"]},
+                },
+            })),
+            "waiting": list(json!({
+                "type": "object",
+                "required": ["domain", "device", "since"],
+                "properties": {"domain": text, "device": text, "since": {"type": "string", "format": "date-time"}},
+            })),
+            "under_way": list(text),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_as_rfc_3339_in_utc() {
+        for (at, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400_000, "2000-02-29T00:00:00Z"),
+            (951_868_799_999, "2000-02-29T23:59:59Z"),
+            (1_767_225_599_000, "2025-12-31T23:59:59Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(at), text);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Devices as the verbs handle them: what the device crate says of each, under the protocol's trait.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use steadfast_device::{Claim, DeviceName, Layer, Layout, Medium, Place, Spec};
+use steadfast_protocol as protocol;
+
+/// Names that QEMU knows an adopted device by, where they are not ours.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Alias {
+    /// The front end.
+    pub(crate) device: String,
+    /// The back ends, the first made first.
+    pub(crate) layers: Vec<(Layer, String)>,
+}
+
+/// A device of a domain.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Thing {
+    spec: Spec,
+    medium: Option<Option<Medium>>,
+    alias: Option<Arc<Alias>>,
+}
+
+/// A domain's document without its devices, as the record keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Settings {
+    pub(crate) name: String,
+    pub(crate) text: Arc<str>,
+}
+
+impl Thing {
+    pub(crate) fn new(spec: Spec) -> Self {
+        Self { medium: spec.medium(), spec, alias: None }
+    }
+
+    pub(crate) fn known_as(mut self, alias: Option<Alias>) -> Self {
+        self.alias = alias.map(Arc::new);
+        self
+    }
+
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    pub(crate) fn alias(&self) -> Option<&Alias> {
+        self.alias.as_deref()
+    }
+
+    /// Layers by number; a file and the set it came in are one.
+    pub(crate) fn layer_kinds(&self) -> Vec<Layer> {
+        if let Some(alias) = self.alias() {
+            return alias.layers.iter().map(|(layer, _)| *layer).collect();
+        }
+        match &self.spec {
+            Spec::Disk(_) => vec![Layer::File, Layer::Format],
+            Spec::Cdrom(_) if self.medium == Some(None) => Vec::new(),
+            Spec::Cdrom(_) => vec![Layer::File, Layer::Format],
+            Spec::Nic(_) => vec![Layer::Netdev],
+            Spec::Rng(_) => vec![Layer::Object],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The number of one of our own layers among those of its device.
+pub(crate) fn layer_number(layer: Layer) -> u8 {
+    match layer {
+        Layer::Format => 1,
+        _ => 0,
+    }
+}
+
+impl protocol::Spec for Thing {
+    type Id = DeviceName;
+    type Place = Place;
+    type Claim = Claim;
+    type Layout = Layout;
+    type Document = Settings;
+    type Medium = Medium;
+    type NoRoom = String;
+
+    fn layers(&self) -> u8 {
+        u8::try_from(self.layer_kinds().len()).unwrap_or(u8::MAX)
+    }
+
+    fn guest_releases(&self) -> bool {
+        self.spec.guest_releases()
+    }
+
+    fn medium(&self) -> Option<Option<&Medium>> {
+        self.medium.as_ref().map(Option::as_ref)
+    }
+
+    fn with_medium(&self, medium: Option<Medium>) -> Self {
+        match self.spec.with_medium(medium) {
+            Some(spec) => Self { medium: spec.medium(), spec, alias: self.alias.clone() },
+            None => self.clone(),
+        }
+    }
+
+    fn is_met_by(&self, recorded: &Self) -> bool {
+        match (&self.spec, &recorded.spec) {
+            (Spec::Nic(wanted), Spec::Nic(found)) if wanted.mac.is_none() => {
+                let mut wanted = wanted.clone();
+                wanted.mac = found.mac;
+                wanted == *found
+            }
+            (wanted, found) => wanted == found,
+        }
+    }
+
+    fn place(&self, layout: &Layout, taken: &BTreeSet<Claim>) -> Result<Place, String> {
+        steadfast_device::place(&self.spec, layout, taken).map_err(|error| error.to_string())
+    }
+
+    fn claims(&self, place: &Place) -> Vec<Claim> {
+        self.spec.claims(place)
+    }
+}

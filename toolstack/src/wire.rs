@@ -1,0 +1,387 @@
+//! From the protocol's commands to QEMU's, and from its replies to what it has of ours.
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io,
+    os::{
+        fd::OwnedFd,
+        unix::fs::{FileTypeExt, OpenOptionsExt},
+    },
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use steadfast_device::{self as device, Access, Action, Descriptor, InDrive, Layer};
+use steadfast_protocol::{Command, Door, Drive, Heard, Reply, Serial, Sight, Step};
+use steadfast_qmp::{Events, EventsError, Filter, Monitor, Outcome};
+
+use crate::{hold::Hold, thing::{Alias, Thing, layer_number}};
+
+/// What QEMU, or this host on its behalf, refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// In QEMU's words, or the host's.
+    pub(crate) words: String,
+    /// Whether the host refused before QEMU was asked.
+    pub(crate) before: bool,
+}
+
+/// How long one session listens for what QEMU does by itself; its own delay is about 50 ms.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How often it looks up from listening: a node may be released without a word.
+const BEAT: Duration = Duration::from_millis(20);
+
+/// A session on the command socket, and the slow lock under which alone it may exist.
+pub(crate) struct Wire {
+    monitor: Monitor,
+    events: Events,
+    hold: Hold,
+    deadline: Instant,
+    patience: Option<Instant>,
+    /// Adopted devices, whose names are not ours.
+    aliases: Vec<(Serial, Alias)>,
+}
+
+/// One QMP command and whether its outcome decides its step's.
+struct Message {
+    action: Action,
+    decides: bool,
+}
+
+fn decides(action: Action) -> Message {
+    Message { action, decides: true }
+}
+
+impl Wire {
+    pub(crate) fn new(
+        monitor: Monitor,
+        hold: Hold,
+        deadline: Instant,
+        aliases: Vec<(Serial, Alias)>,
+    ) -> Self {
+        let events = monitor.subscribe(Filter::named([
+            "DEVICE_DELETED",
+            "DEVICE_UNPLUG_GUEST_ERROR",
+            "DEVICE_TRAY_MOVED",
+        ]));
+        Self { monitor, events, hold, deadline, patience: None, aliases }
+    }
+
+    pub(crate) fn knows(&mut self, serial: Serial, alias: &Alias) {
+        if !self.aliases.iter().any(|(other, _)| *other == serial) {
+            self.aliases.push((serial, alias.clone()));
+        }
+    }
+
+    /// Sends all of it at once. What the host refuses before QEMU sees it is a refusal of that device's other steps too.
+    pub(crate) async fn tell(&mut self, commands: Vec<Command<Thing>>) -> Vec<Reply<Refusal>> {
+        let mut replies: Vec<Option<Reply<Refusal>>> = Vec::with_capacity(commands.len());
+        let mut refused: Vec<(Serial, Refusal)> = Vec::new();
+        let mut sent = Vec::new();
+        let mut meaning = Vec::new();
+        for (at, command) in commands.iter().enumerate() {
+            if let Some((_, refusal)) = refused.iter().find(|(serial, _)| *serial == command.serial) {
+                replies.push(Some(Reply::Refused(refusal.clone())));
+                continue;
+            }
+            match self.messages(command) {
+                Ok(messages) => {
+                    replies.push(None);
+                    for (message, decides) in messages {
+                        sent.push(message);
+                        meaning.push((at, decides));
+                    }
+                }
+                Err(words) => {
+                    let refusal = Refusal { words, before: true };
+                    refused.push((command.serial, refusal.clone()));
+                    replies.push(Some(Reply::Refused(refusal)));
+                }
+            }
+        }
+        let outcomes = if sent.is_empty() {
+            Vec::new()
+        } else {
+            self.monitor.execute_all(sent, self.deadline).await
+        };
+        for ((at, decides), outcome) in meaning.into_iter().zip(outcomes) {
+            let reply = match outcome {
+                Outcome::Done(_) => Reply::Done,
+                Outcome::Refused(_) if !decides => Reply::Done,
+                Outcome::Refused(refusal) => {
+                    Reply::Refused(Refusal { words: refusal.desc, before: false })
+                }
+                Outcome::Unknown(_) => Reply::Unknown,
+            };
+            let slot = &mut replies[at];
+            let keeps = match (&slot, &reply) {
+                (Some(Reply::Unknown), _) => true,
+                (Some(Reply::Refused(_)), reply) => *reply != Reply::Unknown,
+                _ => false,
+            };
+            if !keeps {
+                *slot = Some(reply);
+            }
+        }
+        replies.into_iter().map(|reply| reply.unwrap_or(Reply::Done)).collect()
+    }
+
+    fn messages(
+        &self,
+        command: &Command<Thing>,
+    ) -> Result<Vec<(steadfast_qmp::Command, bool)>, String> {
+        let mut messages = Vec::new();
+        for Message { action, decides } in actions(command)? {
+            let (name, arguments) = action.command();
+            let mut message = steadfast_qmp::Command::new(name)
+                .arguments(arguments)
+                .keep(Box::new(self.hold.clone()));
+            if let Some(descriptor) = action.descriptor() {
+                message = message.descriptor(open(&descriptor)?);
+            }
+            messages.push((message, decides));
+        }
+        Ok(messages)
+    }
+
+    /// One command that is not about a device.
+    pub(crate) async fn say(&mut self, name: &str, arguments: Value) -> Outcome {
+        let command = steadfast_qmp::Command::new(name)
+            .arguments(arguments)
+            .keep(Box::new(self.hold.clone()));
+        self.monitor.execute(command, self.deadline).await
+    }
+
+    /// The inventory, or `None` where the monitor is silent.
+    pub(crate) async fn inventory(&mut self) -> Result<Option<device::Sight>, device::Error> {
+        inventory(&self.monitor, self.deadline).await
+    }
+
+    pub(crate) async fn look(&mut self) -> Result<Option<Sight>, device::Error> {
+        Ok(self.inventory().await?.map(|seen| ours(&seen, &self.aliases)))
+    }
+
+    /// One beat of listening for one of these.
+    pub(crate) async fn listen(&mut self, serials: &BTreeSet<Serial>) -> Heard {
+        let patience = *self.patience.get_or_insert_with(|| Instant::now() + PATIENCE);
+        let until = patience.min(self.deadline);
+        let beat = until.min(Instant::now() + BEAT);
+        let mut heard = Heard::default();
+        loop {
+            match self.events.recv(beat).await {
+                Ok(event) => {
+                    let serial = self.serial_of(event.data["device"].as_str());
+                    let Some(serial) = serial.filter(|serial| serials.contains(serial)) else {
+                        continue;
+                    };
+                    match event.name.as_str() {
+                        "DEVICE_DELETED" => _ = heard.deleted.insert(serial),
+                        "DEVICE_UNPLUG_GUEST_ERROR" => _ = heard.rejected.insert(serial),
+                        _ => continue,
+                    }
+                    // A burst comes together: what is here already is taken along.
+                    if heard.deleted.len() == serials.len() {
+                        return heard;
+                    }
+                }
+                Err(EventsError::Missed { .. }) => return heard,
+                Err(EventsError::Deadline) => {
+                    heard.over = Instant::now() >= until;
+                    return heard;
+                }
+                Err(_) => {
+                    heard.over = true;
+                    return heard;
+                }
+            }
+        }
+    }
+
+    /// Whether the tray of a drive opened in time.
+    pub(crate) async fn listen_tray(&mut self, serial: Serial) -> bool {
+        loop {
+            match self.events.recv(self.deadline).await {
+                Ok(event) if event.name == "DEVICE_TRAY_MOVED" => {
+                    let moved = self.serial_of(event.data["id"].as_str()) == Some(serial);
+                    if moved && event.data["tray-open"] == true {
+                        return true;
+                    }
+                }
+                Ok(_) => {}
+                Err(EventsError::Missed { .. }) => return true,
+                Err(_) => return false,
+            }
+        }
+    }
+
+    fn serial_of(&self, id: Option<&str>) -> Option<Serial> {
+        let id = id?;
+        let alias = self.aliases.iter().find(|(_, alias)| alias.device == id);
+        alias
+            .map(|(serial, _)| *serial)
+            .or_else(|| device::serial_of_device(id).map(|serial| Serial(serial.0)))
+    }
+
+    pub(crate) fn monitor(&self) -> &Monitor {
+        &self.monitor
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+}
+
+/// Asks everything of [`device::Sight::queries`] in one go.
+pub(crate) async fn inventory(
+    monitor: &Monitor,
+    deadline: Instant,
+) -> Result<Option<device::Sight>, device::Error> {
+    let queries = device::Sight::queries()
+        .into_iter()
+        .map(|query| steadfast_qmp::Command::new(query.command).arguments(query.arguments))
+        .collect();
+    let mut values = Vec::new();
+    for outcome in monitor.execute_all(queries, deadline).await {
+        match outcome {
+            Outcome::Done(value) => values.push(value),
+            Outcome::Unknown(_) => return Ok(None),
+            Outcome::Refused(refusal) => {
+                return Err(device::Error::Reply {
+                    command: "inventory".to_owned(),
+                    problem: refusal.to_string(),
+                });
+            }
+        }
+    }
+    device::Sight::parse(&values).map(Some)
+}
+
+/// What of an inventory is ours, by serials.
+pub(crate) fn ours(seen: &device::Sight, aliases: &[(Serial, Alias)]) -> Sight {
+    let mut sight = Sight::default();
+    for (serial, front) in &seen.fronts {
+        let drive = match &front.medium {
+            None | Some(InDrive::Empty) => Drive::Empty,
+            Some(InDrive::Ours(medium)) => Drive::Holds(Serial(medium.0)),
+            Some(InDrive::Foreign(_)) => Drive::Foreign,
+        };
+        sight.fronts.insert(Serial(serial.0), drive);
+    }
+    for (serial, layer) in &seen.backs {
+        sight.backs.insert((Serial(serial.0), layer_number(*layer)));
+    }
+    for (serial, alias) in aliases {
+        let node = |name: &String| match device::layer_of_name(name) {
+            Some((medium, Layer::Format)) => Drive::Holds(Serial(medium.0)),
+            _ if alias.layers.iter().any(|(_, layer)| layer == name) => Drive::Holds(*serial),
+            _ => Drive::Foreign,
+        };
+        if seen.foreign.devices.contains_key(&alias.device) {
+            let drive = seen.drives.get(&alias.device).and_then(|drive| drive.node.as_ref());
+            sight.fronts.insert(*serial, drive.map_or(Drive::Empty, node));
+        }
+        for (at, (_, name)) in (0..).zip(&alias.layers) {
+            let there = seen.nodes.contains_key(name)
+                || seen.netdevs.contains_key(name)
+                || seen.objects.contains_key(name);
+            if there {
+                sight.backs.insert((*serial, at));
+            }
+        }
+    }
+    sight
+}
+
+/// The QMP commands of one step, in order.
+fn actions(command: &Command<Thing>) -> Result<Vec<Message>, String> {
+    let spec = command.spec.spec();
+    let serial = device::Serial(command.serial.0);
+    let medium = device::Serial(command.medium.0);
+    let alias = command.spec.alias();
+    let plug = || {
+        device::plug(spec, serial, Some(medium), &command.place).map_err(|error| error.to_string())
+    };
+    let qmp = |command, arguments| vec![decides(Action::Qmp { command, arguments })];
+    let id = alias.map_or_else(|| spec.qemu_id(serial), |alias| alias.device.clone());
+    let kinds = command.spec.layer_kinds();
+    Ok(match command.step {
+        Step::AddLayer(number) => {
+            let plug = plug()?;
+            let mut of_layer: Vec<_> = plug
+                .backends
+                .into_iter()
+                .filter(|backend| layer_number(backend.layer) == number)
+                .map(|backend| decides(backend.action))
+                .collect();
+            // With the node on top the monitor's own copy of the descriptor can go.
+            if usize::from(number) + 1 == kinds.len() {
+                of_layer.extend(
+                    plug.trim.into_iter().map(|action| Message { action, decides: false }),
+                );
+            }
+            of_layer
+        }
+        Step::Plug => vec![decides(plug()?.frontend)],
+        Step::Unplug => qmp("device_del", json!({ "id": id })),
+        Step::RemoveLayer(number) => {
+            let at = usize::from(number);
+            if let Some((layer, name)) = alias.and_then(|alias| alias.layers.get(at)) {
+                return Ok(match layer {
+                    Layer::Netdev => qmp("netdev_del", json!({ "id": name })),
+                    Layer::Object => qmp("object-del", json!({ "id": name })),
+                    _ => qmp("blockdev-del", json!({ "node-name": name })),
+                });
+            }
+            let layer = *kinds.get(at).ok_or("no such layer")?;
+            let mut messages = vec![decides(layer.removal(medium).action)];
+            if layer == Layer::File {
+                let action = Layer::Fdset.removal(medium).action;
+                messages.push(Message { action, decides: false });
+            }
+            messages
+        }
+        Step::OpenTray(door) => {
+            qmp("blockdev-open-tray", json!({ "id": id, "force": door == Door::Force }))
+        }
+        Step::TakeMedium => qmp("blockdev-remove-medium", json!({ "id": id })),
+        Step::PutMedium => {
+            let own = Layer::Format.name(medium);
+            let node = alias
+                .filter(|_| command.medium == command.serial)
+                .and_then(|alias| alias.layers.last())
+                .map_or(own, |(_, name)| name.clone());
+            qmp("blockdev-insert-medium", json!({ "id": id, "node-name": node }))
+        }
+        Step::CloseTray => qmp("blockdev-close-tray", json!({ "id": id })),
+        _ => return Err("this step is not known here".to_owned()),
+    })
+}
+
+/// Opens what goes with a command, in this process: QEMU may not.
+pub(crate) fn open(descriptor: &Descriptor) -> Result<OwnedFd, String> {
+    match descriptor {
+        Descriptor::File { path, access } => open_image(Path::new(path), *access)
+            .map(OwnedFd::from)
+            .map_err(|error| format!("open {path}: {error}")),
+        Descriptor::Tap { ifname } => {
+            crate::tap::open(ifname).map_err(|error| format!("open tap {ifname}: {error}"))
+        }
+        other => Err(format!("{other:?} does not go with a command")),
+    }
+}
+
+/// An image is a regular file or a block device; a pipe would hang whoever opens it.
+pub(crate) fn open_image(path: &Path, access: Access) -> io::Result<File> {
+    let file = File::options()
+        .read(true)
+        .write(access == Access::ReadWrite)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)?;
+    let kind = file.metadata()?.file_type();
+    if !kind.is_file() && !kind.is_block_device() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file or block device"));
+    }
+    Ok(file)
+}
