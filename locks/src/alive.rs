@@ -142,8 +142,7 @@ pub fn probe(path: &Path, identity: &AliveIdentity) -> io::Result<Alive> {
     };
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => {
-            // Closing would do, but for another thread's child that forked just now and holds a copy.
-            rustix::fs::flock(&file, FlockOperation::Unlock)?;
+            drop(Briefly(file));
             Ok(Alive::Free)
         }
         Err(Errno::WOULDBLOCK) => Ok(Alive::Held),
@@ -180,15 +179,12 @@ pub fn abandon(path: &Path, identity: &AliveIdentity) -> io::Result<Abandoned> {
         Err(libc::EWOULDBLOCK) => return Ok(Abandoned::Held),
         Err(errno) => return Err(io::Error::from_raw_os_error(errno)),
     }
+    let _lock = Briefly(file);
     // What was opened may have lost its name since, and the name may be another's by now.
-    let abandoned = match open(path, identity) {
-        Ok(Ok(_)) => std::fs::remove_file(path).map(|()| Abandoned::Done),
-        Ok(Err(doubt)) => Ok(Abandoned::Unknown(doubt)),
-        Err(error) => Err(error),
-    };
-    // This description is ours alone, and a forked sibling may have a copy of it.
-    rustix::fs::flock(&file, FlockOperation::Unlock)?;
-    abandoned
+    match open(path, identity)? {
+        Ok(_) => std::fs::remove_file(path).map(|()| Abandoned::Done),
+        Err(doubt) => Ok(Abandoned::Unknown(doubt)),
+    }
 }
 
 /// Everything there is to know: the lock first; where that says nothing, the boot, the recorded process, and every
@@ -242,6 +238,17 @@ pub fn kill(identity: &AliveIdentity, hint: Option<ProcessId>) -> io::Result<Opt
         }
     }
     Ok(None)
+}
+
+/// A lock taken by one that asks or recovers. Closing it would not do: a child that another thread forked just then has
+/// a copy, and would keep the lock for as long as it lives.
+struct Briefly(File);
+
+impl Drop for Briefly {
+    fn drop(&mut self) {
+        // It can only fail for a descriptor that isn't open.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
 }
 
 fn options() -> std::fs::OpenOptions {

@@ -11,8 +11,9 @@
 //! ```
 
 use crate::{
-    Already, Conflict, DevicePhase, Domain, Error, Ground, Id, Outcome, Outcomes, Plan, Platform,
-    Session, Spec, Terms, View,
+    Already, Conflict, Described, DevicePhase, Domain, Error, Ground, Id, Outcome, Outcomes, Plan,
+    Platform, Session, Spec, Terms, View,
+    doubt::{Aim, Doubt},
 };
 
 type Wanted<P> = Vec<(Id<P>, <P as Platform>::Spec)>;
@@ -35,28 +36,31 @@ impl<P: Platform> Session<'_, P> {
         plan: Plan,
         terms: Terms,
     ) -> Result<Outcomes<P>, Error<P>> {
-        match self.begin(domain).await? {
-            Ground::Defined => {}
+        let doubtful = match self.begin(domain).await? {
+            Ground::Defined => None,
             Ground::Live(mut owner) => {
-                let (met, wanted) = owner.already(wanted, terms).await?;
-                let ids: Vec<_> = wanted.iter().map(|(id, _)| id.clone()).collect();
-                let mut outcomes: Outcomes<P> =
+                let (met, wanted) = owner.already(wanted.clone(), terms).await?;
+                let outcomes: Outcomes<P> =
                     met.into_iter().map(|id| (id, Outcome::Unchanged)).collect();
                 if wanted.is_empty() {
                     return Ok(outcomes);
                 }
                 let described = owner.describe(wanted, terms.revision).await?;
-                match described.plug().await? {
-                    Ok(plugged) => {
-                        plugged.settle().await?;
-                        outcomes.extend(ids.into_iter().map(|id| (id, Outcome::Attached)));
-                    }
-                    Err(refused) => outcomes.extend(refused.undo(plan).await?),
+                let doubt = described.doubt();
+                match described.carry_out(plan).await {
+                    Ok(rest) => return Ok(outcomes.into_iter().chain(rest).collect()),
+                    Err(Error::Unknown) => Some((outcomes, doubt)),
+                    Err(error) => return Err(error),
                 }
-                return Ok(outcomes);
+            }
+        };
+        match doubtful {
+            None => self.attach_defined(domain, wanted, terms).await,
+            Some((mut outcomes, doubt)) => {
+                outcomes.extend(self.resolve(domain, doubt).await?);
+                Ok(outcomes)
             }
         }
-        self.attach_defined(domain, wanted, terms).await
     }
 
     /// Into a row without QEMU a device is recorded without any effect (R9).
@@ -74,7 +78,8 @@ impl<P: Platform> Session<'_, P> {
                 tx.whole(|tx| {
                     let mut outcomes = Vec::new();
                     for (id, spec) in wanted {
-                        let met = tx.devices().get(&id).is_some_and(|old| spec.is_met_by(&old.spec));
+                        let met =
+                            tx.devices().get(&id).is_some_and(|old| spec.is_met_by(&old.spec));
                         if terms.already == Already::Fine && met {
                             outcomes.push((id, Outcome::Unchanged));
                             continue;
@@ -87,6 +92,23 @@ impl<P: Platform> Session<'_, P> {
             })
             .await??;
         Ok(outcomes)
+    }
+}
+
+impl<P: Platform> Described<'_, '_, P> {
+    async fn carry_out(self, plan: Plan) -> Result<Outcomes<P>, Error<P>> {
+        let ids: Vec<_> = self.things.iter().map(|thing| thing.id.clone()).collect();
+        match self.plug().await? {
+            Ok(plugged) => {
+                plugged.settle().await?;
+                Ok(ids.into_iter().map(|id| (id, Outcome::Attached)).collect())
+            }
+            Err(refused) => refused.undo(plan).await,
+        }
+    }
+
+    fn doubt(&self) -> Doubt<P> {
+        self.owner.doubt(Aim::Add, &self.things)
     }
 }
 

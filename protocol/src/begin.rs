@@ -10,7 +10,6 @@ use crate::{
 };
 
 /// What a verb finds when it begins.
-#[expect(clippy::large_enum_variant, reason = "one of it exists for each verb under way")]
 pub enum Ground<'s, P: Platform> {
     /// No QEMU: the record alone is to be changed.
     Defined,
@@ -51,28 +50,26 @@ impl<P: Platform> Session<'_, P> {
     /// # Lock order
     /// `Slow`, and `Fast` inside it.
     pub async fn begin(&mut self, domain: Domain) -> Result<Ground<'_, P>, Error<P>> {
-        self.begin_again(domain, BTreeSet::new(), BTreeSet::new()).await
+        self.begin_again(domain, None, BTreeSet::new(), BTreeSet::new()).await
     }
 
-    /// The same, for a verb that has asked for some removals before.
+    /// The same, for a verb that began on a generation and has asked for some removals before.
     pub(crate) async fn begin_again(
         &mut self,
         domain: Domain,
+        of: Option<Generation>,
         asked: BTreeSet<Serial>,
         rejected: BTreeSet<Serial>,
     ) -> Result<Ground<'_, P>, Error<P>> {
-        let Approach::Held { hold, generation, open } = self.approach(domain).await? else {
+        let Approach::Held { hold, generation, open } = self.approach(domain, of).await? else {
             return Ok(Ground::Defined);
         };
         let platform = self.platform();
-        let monitor = match platform
-            .connect(&hold, domain, generation)
-            .await
-            .map_err(Error::Platform)?
-        {
-            Ok(monitor) => monitor,
-            Err(lost) => return Err(self.why_lost(domain, generation, lost).await?),
-        };
+        let monitor =
+            match platform.connect(&hold, domain, generation).await.map_err(Error::Platform)? {
+                Ok(monitor) => monitor,
+                Err(lost) => return Err(self.why_lost(domain, generation, lost).await?),
+            };
         let guard = self.guard(hold, domain, generation);
         let mut owner = Owner { monitor, guard, asked, rejected };
         owner.settle(open).await?;
@@ -80,12 +77,21 @@ impl<P: Platform> Session<'_, P> {
     }
 
     /// The slow lock of whatever generation runs, and what is open in it.
-    async fn approach(&mut self, domain: Domain) -> Result<Approach<P>, Error<P>> {
+    ///
+    /// R7: whoever began on one generation does not go on with another.
+    async fn approach(
+        &mut self,
+        domain: Domain,
+        mut of: Option<Generation>,
+    ) -> Result<Approach<P>, Error<P>> {
         let platform = self.platform();
         let mut missed = None;
         loop {
             let standing = self.standing(domain).await?;
             let generation = standing.generation;
+            if *of.get_or_insert(generation) != generation {
+                return Err(Conflict::Overtaken { now: generation }.into());
+            }
             match standing.phase {
                 Phase::Defined => return Ok(Approach::Defined),
                 Phase::Dying { spawned, .. } => {
@@ -119,10 +125,7 @@ impl<P: Platform> Session<'_, P> {
         }
     }
 
-    pub(crate) async fn standing(
-        &self,
-        domain: Domain,
-    ) -> Result<Standing<Id<P>>, Error<P>> {
+    pub(crate) async fn standing(&self, domain: Domain) -> Result<Standing<Id<P>>, Error<P>> {
         let standing = self.platform().peek(domain).await.map_err(Error::Platform)?;
         Ok(standing.ok_or(Conflict::Gone)?)
     }
@@ -174,7 +177,7 @@ impl<P: Platform> Session<'_, P> {
                 Phase::Defined => return Ok(()),
                 Phase::Dying { spawned, .. } => self.finish(domain, generation, spawned).await?,
                 Phase::Building => {
-                    if let Approach::Held { .. } = self.approach(domain).await? {
+                    if let Approach::Held { .. } = self.approach(domain, None).await? {
                         return Err(Conflict::Phase(Phase::Live).into());
                     }
                 }
@@ -215,7 +218,11 @@ impl<P: Platform> Session<'_, P> {
         let platform = self.platform();
         if spawned == Spawned::Maybe {
             platform.kill(domain, generation).await.map_err(Error::Platform)?;
-            if !platform.exited(domain, generation, crate::Patience::Kernel).await.map_err(Error::Platform)? {
+            if !platform
+                .exited(domain, generation, crate::Patience::Kernel)
+                .await
+                .map_err(Error::Platform)?
+            {
                 return Err(Error::Pending);
             }
         }

@@ -1,8 +1,7 @@
 //! define and undefine: the record alone, one section each.
 
 use crate::{
-    Conflict, Domain, Error, Generation, Phase, Platform, Revision, Row, Session, Spec, Terms,
-    View,
+    Conflict, Domain, Error, Generation, Phase, Platform, Revision, Row, Session, Spec, Terms, View,
 };
 
 /// What to do about a record of the same domain.

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use crate::{
     Already, Conflict, DevicePhase, Domain, Error, Generation, Ground, Id, Leaving, Outcome,
     Outcomes, Owner, Platform, Reply, Serial, Session, Spec, Step, Terms, View,
+    doubt::{Aim, Doubt},
     tx::{End, Thing},
 };
 
@@ -36,6 +37,10 @@ pub(crate) struct Departed<P: Platform> {
 }
 
 impl<P: Platform> Leaving<'_, '_, P> {
+    fn doubt(&self) -> Doubt<P> {
+        self.owner.doubt(Aim::Remove, &self.things)
+    }
+
     /// Phase two of a removal, as far as one hold carries it.
     ///
     /// # Errors
@@ -158,19 +163,31 @@ impl<P: Platform> Session<'_, P> {
                 let pressed = owner.pressed(press);
                 owner.asked = pressed;
                 let leaving = owner.leave(ids, terms.revision).await?;
-                let departed = leaving.unplug().await?;
-                outcomes.extend(departed.gone.into_iter().map(|id| (id, Outcome::Removed)));
-                outcomes.extend(departed.rejected.into_iter().map(|id| (id, Outcome::Rejected)));
-                Some(Removal::<P> {
-                    generation: owner.guard.generation(),
-                    things: departed.left,
-                    asked: owner.asked,
-                    rejected: owner.rejected,
-                })
+                let doubt = leaving.doubt();
+                match leaving.unplug().await {
+                    Ok(departed) => {
+                        let gone = departed.gone.into_iter().map(|id| (id, Outcome::Removed));
+                        let kept = departed.rejected.into_iter().map(|id| (id, Outcome::Rejected));
+                        outcomes.extend(gone.chain(kept));
+                        Some(Ok(Removal::<P> {
+                            generation: owner.guard.generation(),
+                            things: departed.left,
+                            asked: owner.asked,
+                            rejected: owner.rejected,
+                        }))
+                    }
+                    Err(Error::Unknown) => Some(Err(doubt)),
+                    Err(error) => return Err(error),
+                }
             }
         };
-        let Some(removal) = removal else {
-            return self.detach_defined(domain, ids, terms).await;
+        let removal = match removal {
+            None => return self.detach_defined(domain, ids, terms).await,
+            Some(Ok(removal)) => removal,
+            Some(Err(doubt)) => {
+                outcomes.extend(self.resolve(domain, doubt).await?);
+                return Ok(outcomes);
+            }
         };
         outcomes.extend(self.outwait(domain, removal, press).await?);
         outcomes.sort_by_key(|(id, _)| ids.iter().position(|other| other == id));
@@ -222,7 +239,10 @@ impl<P: Platform> Session<'_, P> {
                 let asked = std::mem::take(&mut removal.asked);
                 let rejected = std::mem::take(&mut removal.rejected);
                 // Beginning settles: what is gone is taken out there.
-                if let Ground::Live(owner) = self.begin_again(domain, asked, rejected).await? {
+                let of = Some(removal.generation);
+                if let Ground::Live(owner) =
+                    self.begin_again(domain, of, asked, rejected).await?
+                {
                     removal.asked = owner.asked;
                     removal.rejected = owner.rejected;
                 }

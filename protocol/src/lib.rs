@@ -21,6 +21,7 @@ mod attach;
 mod begin;
 mod define;
 mod detach;
+mod doubt;
 mod error;
 mod ids;
 mod media;
@@ -39,21 +40,21 @@ mod witness;
 
 pub use crate::{
     begin::{Ground, Owner},
+    define::{Definition, Replace},
     detach::Press,
     error::{Conflict, Error, Outcome, Outcomes},
     ids::{Domain, Generation, Revision, Serial},
     media::Swap,
     platform::{
-        Command, Door, Drive, Durability, Heard, Id, Launch, Loaded, Lost, Patience, Platform, Probe, Reply,
-        Scope, Sight, Signal, Standing, Step, View,
+        Command, Door, Drive, Durability, Heard, Id, Launch, Loaded, Lost, Patience, Platform,
+        Probe, Reply, Scope, Sight, Signal, Standing, Step, View,
     },
     repair::Mend,
-    define::{Definition, Replace},
     row::{Acknowledged, Change, DevicePhase, Entry, Phase, Row, Spawned, Then},
+    run::Waited,
     session::{Already, Session, SlowGuard, Terms},
     spec::{Spec, Value},
     stop::Ended,
-    run::Waited,
     tx::{Alive, Tx},
     witness::{Absent, Described, Leaving, Plan, Plugged, Refused},
 };

@@ -11,6 +11,7 @@
 use crate::{
     Already, Change, Conflict, DevicePhase, Domain, Door, Drive, Error, Ground, Id, Outcome,
     Outcomes, Owner, Platform, Reply, Session, Spec, Step, Terms, View,
+    doubt::Aim,
     settle::{next, taken},
     tx::{End, Thing},
 };
@@ -23,6 +24,9 @@ pub struct Swap<M> {
     /// What to do about a guest that holds the door.
     pub door: Door,
 }
+
+/// How often an empty drive is offered the new medium.
+const TRIES: usize = 3;
 
 type SwapOf<P> = Swap<<<P as Platform>::Spec as Spec>::Medium>;
 
@@ -44,8 +48,8 @@ impl<P: Platform> Session<'_, P> {
         swap: SwapOf<P>,
         terms: Terms,
     ) -> Result<Outcomes<P>, Error<P>> {
-        match self.begin(domain).await? {
-            Ground::Defined => {}
+        let doubt = match self.begin(domain).await? {
+            Ground::Defined => None,
             Ground::Live(mut owner) => {
                 let generation = owner.guard.generation();
                 let intent = (id.clone(), swap.medium.clone());
@@ -62,12 +66,18 @@ impl<P: Platform> Session<'_, P> {
                         tx.intend_change(generation, &id, medium).map(Some)
                     })
                     .await??;
-                let outcome = match thing {
-                    None => Outcome::Unchanged,
-                    Some(thing) => owner.swap(thing, swap.door).await?,
+                let Some(thing) = thing else {
+                    return Ok(vec![(id, Outcome::Unchanged)]);
                 };
-                return Ok(vec![(id, outcome)]);
+                let doubt = owner.doubt(Aim::Change, std::slice::from_ref(&thing));
+                match owner.swap(thing, swap.door).await {
+                    Err(Error::Unknown) => Some(doubt),
+                    ended => return Ok(vec![(id, ended?)]),
+                }
             }
+        };
+        if let Some(doubt) = doubt {
+            return self.resolve(domain, doubt).await;
         }
         let outcome = self.media_defined(domain, id.clone(), swap, terms).await?;
         Ok(vec![(id, outcome)])
@@ -122,25 +132,33 @@ impl<P: Platform> Owner<'_, P> {
             moves.push(next.command(Step::PutMedium));
         }
         moves.push(next.command(Step::CloseTray));
-        loop {
-            let Some(words) = refusal(self.tell(moves.clone()).await?) else {
-                break;
-            };
-            // A guest that holds the door was asked to let go; QEMU says when the tray moves.
-            let platform = self.guard.platform();
-            let shut = matches!(
-                self.look().await?.fronts.get(&thing.entry.serial),
-                Some(Drive::Holds(serial)) if *serial == thing.entry.medium
-            );
-            let moved = shut
-                && door == Door::Ask
-                && platform
-                    .listen_tray(&mut self.monitor, thing.entry.serial)
-                    .await
-                    .map_err(Error::Platform)?;
-            if !moved {
-                return self.keep_old(thing, &change, words).await;
+        let mut tries = 0;
+        while let Some(words) = refusal(self.tell(moves.clone()).await?) {
+            // The words are not trusted: what the drive holds decides.
+            match self.look().await?.fronts.get(&thing.entry.serial).copied() {
+                Some(Drive::Holds(serial)) if serial == change.serial => break,
+                Some(Drive::Empty) if change.medium.is_none() => break,
+                // A guest that resets its controller shuts the tray between two commands.
+                Some(Drive::Empty) if tries < TRIES => {
+                    tries += 1;
+                    let steps = [Step::OpenTray(Door::Force), Step::PutMedium, Step::CloseTray];
+                    moves = steps.map(|step| next.command(step)).to_vec();
+                    continue;
+                }
+                // A guest that holds the door was asked to let go; QEMU says when the tray moves.
+                Some(Drive::Holds(serial)) if serial == thing.entry.medium && door == Door::Ask => {
+                    let platform = self.guard.platform();
+                    let moved = platform
+                        .listen_tray(&mut self.monitor, thing.entry.serial)
+                        .await
+                        .map_err(Error::Platform)?;
+                    if moved {
+                        continue;
+                    }
+                }
+                _ => {}
             }
+            return self.keep_old(thing, &change, words).await;
         }
         self.guard.stage("settle");
         let old = thing.entry.spec.medium().flatten().cloned();

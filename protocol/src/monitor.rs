@@ -1,8 +1,6 @@
 //! What an owner tells QEMU and sees of it.
 
-use crate::{
-    Command, Entry, Error, Owner, Platform, Reply, Serial, Sight, Spec, Step, tx::Thing,
-};
+use crate::{Command, Entry, Error, Owner, Platform, Reply, Serial, Sight, Spec, Step, tx::Thing};
 
 impl<S: Spec> Entry<S> {
     pub(crate) fn command(&self, step: Step) -> Command<S> {

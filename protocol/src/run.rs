@@ -61,8 +61,9 @@ impl<P: Platform> Session<'_, P> {
     ) -> Result<Waited<Id<P>>, Error<P>> {
         let (mut asked, mut rejected) = (BTreeSet::new(), BTreeSet::new());
         let mut over = false;
+        let mut of = None;
         loop {
-            let generation = match self.begin_again(domain, asked, rejected).await? {
+            let generation = match self.begin_again(domain, of, asked, rejected).await? {
                 Ground::Defined => return Ok(Waited::Clear),
                 Ground::Live(owner) => {
                     (asked, rejected) = (owner.asked, owner.rejected);
@@ -77,6 +78,7 @@ impl<P: Platform> Session<'_, P> {
             if over {
                 return Ok(Waited::Pending(open));
             }
+            of = Some(generation);
             let view = View::devices(open);
             let intents: BTreeMap<_, _> = self
                 .fast(domain, view, |tx| {

@@ -103,11 +103,8 @@ impl<'p, P: Platform, L: Level> Session<'p, P, L> {
         L: Outside<Slow>,
     {
         let permit = self.permit.enter::<Slow>();
-        let hold = self
-            .platform
-            .found(&permit, domain, generation)
-            .await
-            .map_err(Error::Platform)?;
+        let hold =
+            self.platform.found(&permit, domain, generation).await.map_err(Error::Platform)?;
         Ok(SlowGuard { platform: self.platform, permit, hold, domain, generation })
     }
 

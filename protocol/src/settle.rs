@@ -1,10 +1,10 @@
 //! What a dead owner left is decided by what QEMU has, after the fence (R11, R17).
 
 use crate::{
-    Acknowledged, Change, DevicePhase, Door, Drive, Entry, Error, Id, Owner, Platform, Reply,
-    Spec, Step, View,
+    Acknowledged, Change, DevicePhase, Door, Drive, Entry, Error, Id, Owner, Platform, Reply, Spec,
+    Step, View,
     tx::{End, Thing},
-    witness::Absent,
+    witness::{Absent, Ends},
 };
 
 impl<P: Platform> Owner<'_, P> {
@@ -59,10 +59,8 @@ impl<P: Platform> Owner<'_, P> {
         thing: &Thing<P::Spec>,
         sight: &crate::Sight,
     ) -> Result<(), Error<P>> {
-        let any = thing
-            .entry
-            .layers()
-            .any(|layer| sight.backs.contains(&(thing.entry.medium, layer)));
+        let any =
+            thing.entry.layers().any(|layer| sight.backs.contains(&(thing.entry.medium, layer)));
         if any { self.strip(std::slice::from_ref(thing)).await } else { Ok(()) }
     }
 
@@ -115,10 +113,7 @@ impl<P: Platform> Owner<'_, P> {
     }
 
     /// Commits how these intents ended, in one section; serials compared (R5).
-    pub(crate) async fn end(
-        &mut self,
-        ended: Vec<(Thing<P::Spec>, End<P::Spec>)>,
-    ) -> Result<(), Error<P>> {
+    pub(crate) async fn end(&mut self, ended: Ends<P>) -> Result<(), Error<P>> {
         if ended.is_empty() {
             return Ok(());
         }

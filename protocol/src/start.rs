@@ -104,7 +104,8 @@ impl<P: Platform> SlowGuard<'_, P> {
         match self.fast(View::all().durable(), move |tx| tx.unbuild(generation)).await {
             Ok(Ok(())) => self.abandon(error).await,
             Ok(Err(conflict)) => {
-                let error = if matches!(error, Error::Conflict(_)) { conflict.into() } else { error };
+                let error =
+                    if matches!(error, Error::Conflict(_)) { conflict.into() } else { error };
                 self.abandon(error).await
             }
             Err(worse) => worse,

@@ -9,8 +9,8 @@
 //! ```
 
 use crate::{
-    Already, Conflict, Domain, Door, Error, Generation, Ground, Outcome, Patience, Phase,
-    Platform, Reply, Session, Signal, Terms, Then, View,
+    Already, Conflict, Domain, Door, Error, Generation, Ground, Outcome, Patience, Phase, Platform,
+    Reply, Session, Signal, Terms, Then, View,
 };
 
 /// How a domain came to rest.

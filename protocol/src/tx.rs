@@ -227,8 +227,7 @@ impl<S: Spec> Tx<S> {
         let mut things = Vec::new();
         for id in ids {
             let intent = Serial(self.draw());
-            let entry =
-                self.devices.get_mut(id).ok_or_else(|| Conflict::NoDevice(id.clone()))?;
+            let entry = self.devices.get_mut(id).ok_or_else(|| Conflict::NoDevice(id.clone()))?;
             match entry.phase {
                 DevicePhase::Present => {
                     entry.phase = DevicePhase::Removing { acknowledged: Acknowledged::No };

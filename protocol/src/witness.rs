@@ -3,10 +3,14 @@
 //! While one lives its owner can do nothing else, so the lock cannot be released between a proof and its use.
 
 use crate::{
-    Conflict, Error, Id, Outcome, Outcomes, Owner, Platform, Reply, Revision, Step,
-    View,
+    Conflict, Error, Id, Outcome, Outcomes, Owner, Platform, Reply, Revision, Step, View,
     tx::{End, Thing},
 };
+
+/// Intents and how each ends.
+pub(crate) type Ends<P> = Vec<(Thing<<P as Platform>::Spec>, End<<P as Platform>::Spec>)>;
+/// A device and what QEMU said against it.
+type Answered<P> = (Thing<<P as Platform>::Spec>, Option<<P as Platform>::Refusal>);
 
 /// The record describes these devices, and the slow lock has been held ever since (R1, R3).
 #[must_use = "the intent is committed: plug it, or the next owner settles it"]
@@ -26,7 +30,7 @@ pub struct Plugged<'o, 's, P: Platform> {
 #[must_use = "undo it, or the next owner settles it"]
 pub struct Refused<'o, 's, P: Platform> {
     owner: &'o mut Owner<'s, P>,
-    things: Vec<(Thing<P::Spec>, Option<P::Refusal>)>,
+    things: Vec<Answered<P>>,
 }
 
 /// The record says that these devices are leaving, and the slow lock has been held ever since.
@@ -231,10 +235,7 @@ impl<P: Platform> Absent<'_, '_, P> {
     }
 
     /// The same, with the ends of other intents in the same section.
-    pub(crate) async fn forget_and(
-        self,
-        others: Vec<(Thing<P::Spec>, End<P::Spec>)>,
-    ) -> Result<(), Error<P>> {
+    pub(crate) async fn forget_and(self, others: Ends<P>) -> Result<(), Error<P>> {
         let Self { owner, things } = self;
         let generation = owner.guard.generation();
         let ended: Vec<_> = things
@@ -263,4 +264,3 @@ impl<P: Platform> Absent<'_, '_, P> {
         Ok(())
     }
 }
-

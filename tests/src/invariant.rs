@@ -28,7 +28,27 @@ impl Baseline {
             objects: monitor.children("/objects")?.into_iter().collect(),
         })
     }
+
+    /// Only the controllers, the ports and the memory that are there now, whenever that is.
+    ///
+    /// # Errors
+    /// QEMU does not answer.
+    pub fn controllers(monitor: &mut Monitor) -> Result<Baseline> {
+        let devices = monitor.typed_children("/machine/peripheral")?;
+        let ours = devices.into_iter().filter(|(_, kind)| CONTROLLERS.contains(&kind.as_str()));
+        // QEMU's own name for the memory of a machine that was given none.
+        let objects = BTreeSet::from(["pc.ram".to_owned()]);
+        Ok(Baseline {
+            devices: ours.map(|(name, _)| name).collect(),
+            objects,
+            ..Baseline::default()
+        })
+    }
 }
+
+/// The device types that a machine brings along for others to be plugged into.
+const CONTROLLERS: [&str; 3] =
+    ["child<pcie-root-port>", "child<virtio-scsi-pci>", "child<qemu-xhci>"];
 
 /// Every breach of "nothing exists in QEMU without a record that describes it", and every device that the
 /// record calls present and QEMU does not have. `record` is the answer of `show`, taken *after* the

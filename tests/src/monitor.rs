@@ -113,12 +113,21 @@ impl Monitor {
     /// # Errors
     /// QEMU refused, or did not answer.
     pub fn children(&mut self, path: &str) -> Result<Vec<String>> {
+        Ok(self.typed_children(path)?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The names below a QOM path, each with its type (`child<TYPE>`).
+    ///
+    /// # Errors
+    /// QEMU refused, or did not answer.
+    pub fn typed_children(&mut self, path: &str) -> Result<Vec<(String, String)>> {
         let answer = self.execute("qom-list", json!({"path": path}))?;
         let entries = answer.as_array().cloned().unwrap_or_default();
-        let children = entries
+        let typed = entries
             .iter()
-            .filter(|entry| entry["type"].as_str().is_some_and(|kind| kind.starts_with("child<")));
-        Ok(children.filter_map(|entry| entry["name"].as_str().map(str::to_owned)).collect())
+            .filter_map(|entry| Some((entry["name"].as_str()?, entry["type"].as_str()?)));
+        let children = typed.filter(|(_, kind)| kind.starts_with("child<"));
+        Ok(children.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect())
     }
 
     /// The ids of the devices that have one.

@@ -57,13 +57,15 @@ pub fn stage_of(calls: &[Call]) -> Stage {
 
 /// What this call asked for, if it was executed and changes a primary.
 fn effect_of(call: &Call) -> Option<String> {
-    if let Some(command) = call.qmp_command() {
-        let asks = matches!(
-            command,
-            "qmp_capabilities" | "qom-list" | "qom-get" | "human-monitor-command"
-        );
-        let changes = call.returned && !asks && !command.starts_with("query-");
-        return changes.then(|| command.to_owned());
+    let asks = |command: &&str| {
+        command.starts_with("query-")
+            || matches!(
+                *command,
+                "qmp_capabilities" | "qom-list" | "qom-get" | "human-monitor-command"
+            )
+    };
+    if let Some(command) = call.qmp_commands().into_iter().rfind(|command| !asks(command)) {
+        return call.returned.then(|| command.to_owned());
     }
     match call.name.as_str() {
         "execve" if call.arguments.contains("qemu-system") => Some("spawn".to_owned()),

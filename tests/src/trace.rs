@@ -28,15 +28,20 @@ pub struct Call {
 }
 
 impl Call {
-    /// The QMP command that this call sends, if it sends one.
-    pub fn qmp_command(&self) -> Option<&str> {
+    /// The QMP commands that this call sends, in order.
+    pub fn qmp_commands(&self) -> Vec<&str> {
         if !matches!(self.name.as_str(), "sendmsg" | "sendto" | "write" | "writev") {
-            return None;
+            return Vec::new();
         }
-        let rest =
-            &self.arguments[self.arguments.find(r#"\"execute\""#)? + r#"\"execute\""#.len()..];
-        let rest = rest.trim_start_matches([':', ' ']).strip_prefix(r#"\""#)?;
-        rest.split_once(r#"\""#).map(|(command, _)| command)
+        let messages = self.arguments.split(r#"\"execute\""#).skip(1);
+        let values = messages
+            .filter_map(|message| message.trim_start_matches([':', ' ']).strip_prefix(r#"\""#));
+        values.filter_map(|value| value.split_once(r#"\""#).map(|(command, _)| command)).collect()
+    }
+
+    /// Whether this call sends this QMP command.
+    pub fn sends(&self, command: &str) -> bool {
+        self.qmp_commands().contains(&command)
     }
 }
 
@@ -282,11 +287,11 @@ mod tests {
     #[test]
     fn the_command_is_read_from_the_message_and_the_hold_from_the_result() {
         let calls = parse(LOG);
-        assert_eq!(calls[0].qmp_command(), Some("device_add"));
+        assert_eq!(calls[0].qmp_commands(), ["device_add"]);
         assert!(calls[0].held);
-        assert_eq!(calls[3].qmp_command(), Some("blockdev-del"));
+        assert_eq!(calls[3].qmp_commands(), ["blockdev-del"]);
         assert!(!calls[3].held);
-        assert_eq!(calls[2].qmp_command(), None);
+        assert!(calls[2].qmp_commands().is_empty());
     }
 
     fn shell(script: &str) -> Command {

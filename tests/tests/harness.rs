@@ -72,6 +72,9 @@ fn plug(monitor: &mut Monitor, id: &str) -> Result<()> {
 fn a_device_without_a_record_is_a_violation_and_so_is_a_record_without_a_device() -> Result<()> {
     let bare = Bare::start()?;
     let mut monitor = bare.monitor()?;
+    let controllers = Baseline::controllers(&mut monitor)?;
+    let found = violations(&json!({"devices": []}), &controllers, &mut monitor)?;
+    ensure!(found.is_empty(), "a fresh machine breaks the invariant: {found:?}");
     let baseline = Baseline::take(&mut monitor)?;
     plug(&mut monitor, "sf7")?;
     monitor.execute("netdev_add", json!({"type": "user", "id": "sf9-net"}))?;

@@ -37,9 +37,12 @@ pub(crate) fn complete(spec: &mut Spec, at: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Bytes of a qcow2 header up to and including its feature bits.
+const HEADER: usize = 80;
+
 fn probe(path: &Path) -> io::Result<Format> {
     let mut file = open_image(path, steadfast_device::Access::ReadOnly)?;
-    let mut head = [0; QCOW2.len()];
+    let mut head = [0; HEADER];
     let mut read = 0;
     while read < head.len() {
         match file.read(&mut head[read..])? {
@@ -47,7 +50,20 @@ fn probe(path: &Path) -> io::Result<Format> {
             n => read += n,
         }
     }
-    Ok(if head == QCOW2 { Format::Qcow2 } else { Format::Raw })
+    if head[..QCOW2.len()] != QCOW2 {
+        return Ok(Format::Raw);
+    }
+    // QEMU would open what such an image refers to by path, in a node without a name: it may not, and we must not let it.
+    let long = |at: usize| head[at..at + 8].iter().any(|byte| *byte != 0);
+    let other = |what| io::Error::new(io::ErrorKind::InvalidInput, format!("the image has {what}"));
+    if long(8) {
+        return Err(other("a backing file, which QEMU without privileges cannot open"));
+    }
+    let version = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
+    if version >= 3 && head[79] & 4 != 0 {
+        return Err(other("an external data file, which QEMU without privileges cannot open"));
+    }
+    Ok(Format::Qcow2)
 }
 
 fn unusable(at: &str, path: &Path, error: &io::Error) -> Error {
@@ -57,7 +73,7 @@ fn unusable(at: &str, path: &Path, error: &io::Error) -> Error {
     };
     Error::new(kind, format!("at {at}.file: cannot use {}", path.display()))
         .because(error)
-        .hint("give the path of an image that exists")
+        .hint("give the path of an image that exists and stands alone")
 }
 
 /// Three bytes nobody can foresee: the host part of a local address.

@@ -24,6 +24,7 @@
 //! ```
 
 mod answer;
+mod check;
 mod error;
 mod folder;
 mod hold;
@@ -47,6 +48,7 @@ pub use crate::{
         Answer, Ending, Finding, Listed, Log, LogEntry, Outcome, QemuNames, Report, Shown,
         ShownDevice, ShownLock, Waiting,
     },
+    check::{Remove, Repair},
     error::{Error, Kind},
     host::{Access, Host, Options},
     kit::Boot,

@@ -40,7 +40,8 @@ fn a_living_process_is_held_and_a_killed_one_is_free() {
     assert_eq!(pid(&generation.path).unwrap(), Some(running.process.pid));
     let stdin = std::fs::read_link(format!("/proc/{}/fd/0", running.process.pid)).unwrap();
     assert_eq!(stdin, generation.path.canonicalize().unwrap());
-    for hint in [None, Some(running.process), Some(ProcessId::current())] {
+    let earlier = ProcessId { started: running.process.started - 1, ..running.process };
+    for hint in [None, Some(running.process), Some(earlier), Some(ProcessId::current())] {
         assert_eq!(generation.resolve(hint), Fate::Living(Some(running.process)));
         assert_eq!(holder(&generation.identity, hint).unwrap(), Some(running.process));
     }

@@ -9,7 +9,6 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -71,47 +70,83 @@ fn a_child_that_opened_the_file_before_recovery_gives_up_too() {
     });
 }
 
-#[test]
-fn siblings_that_fork_and_spawn_all_the_time_neither_leak_the_lock_nor_lose_it() {
+/// Forks children that never exec, all the time that `work` takes, and ends them afterwards.
+fn while_siblings_fork(work: impl FnOnce()) {
     let stop = AtomicBool::new(false);
-    let forked = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        let forker = scope.spawn(|| {
+            let mut forked = Vec::new();
             while !stop.load(Ordering::Relaxed) {
-                let mut child = Command::new("true").spawn().unwrap();
-                child.wait().unwrap();
-            }
-        });
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                // SAFETY: the child only sleeps, with all that it inherited, and never execs.
+                // SAFETY: the child only sleeps, with all that it inherited, until it or this thread is ended.
                 let pid = unsafe { libc::fork() };
                 if pid == 0 {
                     loop {
-                        // SAFETY: sleeps.
-                        unsafe { libc::pause() };
+                        // SAFETY: asks for a signal, and sleeps.
+                        unsafe {
+                            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                            libc::pause();
+                        }
                     }
                 }
-                forked.lock().unwrap().push(pid);
-                std::thread::yield_now();
-                let mut forked = forked.lock().unwrap();
+                forked.push(pid);
                 if forked.len() > 60 {
                     forked.drain(..30).for_each(end);
                 }
             }
+            forked
         });
-        let (mut leaks, mut false_deaths) = (0, 0);
-        for _ in 0..150 {
-            let generation = Generation::new();
-            let running = generation.start();
-            false_deaths += u32::from(generation.probe() != Alive::Held);
-            running.kill();
-            leaks += u32::from(generation.probe() != Alive::Free);
-        }
-        stop.store(true, Ordering::Relaxed);
-        assert_eq!((leaks, false_deaths), (0, 0));
+        let at_end = StopAtEnd(&stop);
+        work();
+        drop(at_end);
+        forker.join().unwrap().into_iter().for_each(end);
     });
-    forked.into_inner().unwrap().into_iter().for_each(end);
+}
+
+/// Ends the other threads of a test, also when it fails.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn siblings_that_fork_and_spawn_all_the_time_neither_leak_the_lock_nor_lose_it() {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let at_end = StopAtEnd(&stop);
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                Command::new("true").spawn().unwrap().wait().unwrap();
+            }
+        });
+        while_siblings_fork(|| {
+            let (mut leaks, mut false_deaths) = (0, 0);
+            for _ in 0..150 {
+                let generation = Generation::new();
+                let running = generation.start();
+                false_deaths += u32::from(generation.probe() != Alive::Held);
+                running.kill();
+                leaks += u32::from(generation.probe() != Alive::Free);
+            }
+            assert_eq!((leaks, false_deaths), (0, 0));
+        });
+        drop(at_end);
+    });
+}
+
+#[test]
+fn a_probe_leaves_no_lock_with_siblings_that_fork_meanwhile() {
+    while_siblings_fork(|| {
+        for _ in 0..10 {
+            let generation = Generation::new();
+            for _ in 0..200 {
+                assert_eq!(generation.probe(), Alive::Free);
+            }
+            assert_eq!(abandon(&generation.path, &generation.identity).unwrap(), Abandoned::Done);
+        }
+    });
 }
 
 /// Kills and reaps a child of ours.

@@ -71,13 +71,9 @@ impl Running {
     /// A process that has nothing to do with any alive file.
     pub(crate) fn bystander(stdin: Stdio) -> Self {
         let mut command = Command::new("sleep");
-        let child = command
-            .arg("600")
-            .stdin(stdin)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        command.arg("600").stdin(stdin).stdout(Stdio::null()).stderr(Stdio::null());
+        #[expect(clippy::zombie_processes, reason = "reaped by its pid, on drop")]
+        let child = command.spawn().unwrap();
         let process = ProcessId::of(child.id()).unwrap().unwrap();
         Self { process, pidfd: Pidfd::open(process).unwrap().unwrap() }
     }

@@ -83,7 +83,14 @@ unsafe fn first_child(plan: &Plan, argv: &[*const c_char], envp: &[*const c_char
         }
         match clone_and_sleep(libc::SIGCHLD) {
             Ok(0) => second_child(plan, argv, envp),
-            Ok(_) => libc::_exit(0),
+            Ok(child) => {
+                // The sleep ends before an ending process has closed what it had: not to be told of a failure while
+                // the child still holds `alive`, its end is waited for. ECHILD (an ignored SIGCHLD) comes after that.
+                if !plan.report.is_executing() {
+                    libc::waitpid(child, std::ptr::null_mut(), 0);
+                }
+                libc::_exit(0)
+            }
             Err(errno) => fail(plan, Step::Detach, errno),
         }
     }
@@ -149,13 +156,10 @@ unsafe fn drop_privileges(plan: &Plan) -> Result<(), i32> {
                     dropped => dropped?,
                 }
             }
-            checked(
-                libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0).into(),
-            )?;
             checked(libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()))?;
             checked(libc::syscall(libc::SYS_setresgid, gid, gid, gid))?;
             checked(libc::syscall(libc::SYS_setresuid, uid, uid, uid))?;
-            // The change of user does this, unless the embedding program has told the kernel to keep capabilities.
+            // The change of user leaves the inheritable ones, and where the embedding program has told the kernel so, all.
             checked(libc::syscall(
                 libc::SYS_capset,
                 &raw const CAPABILITY_HEADER,

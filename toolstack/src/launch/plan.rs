@@ -127,7 +127,8 @@ fn pointers(list: &[CString]) -> Vec<*const c_char> {
 }
 
 fn open_log(path: &Path) -> io::Result<OwnedFd> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NOCTTY).bits().cast_signed();
+    // NONBLOCK, for a pipe in its place would keep us waiting for a reader.
+    let flags = (OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::NONBLOCK).bits().cast_signed();
     let file =
         File::options().append(true).create(true).mode(0o600).custom_flags(flags).open(path)?;
     if !file.metadata()?.is_file() {

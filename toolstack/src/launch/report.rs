@@ -55,6 +55,11 @@ impl Report {
         self.shared().progress.store(EXECUTING, Ordering::SeqCst);
     }
 
+    /// Whether the child came as far as the exec, and that did not fail. For the child's parent.
+    pub(super) fn is_executing(&self) -> bool {
+        self.shared().progress.load(Ordering::SeqCst) == EXECUTING
+    }
+
     /// This step failed, and the child is about to end. For the child.
     pub(super) fn failed(&self, step: Step, errno: i32) {
         self.shared().errno.store(errno, Ordering::SeqCst);

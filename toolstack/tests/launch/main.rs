@@ -3,5 +3,6 @@
 
 mod child;
 mod embedder;
+mod killed;
 mod qemu;
 mod support;

@@ -124,6 +124,8 @@ fn a_qemu_that_does_not_like_its_arguments_leaves_its_last_words() {
     assert_eq!(run.probe(), Alive::Free);
     let words = last_words(&run.log);
     assert!(words.contains("'nosuch' is not a valid device model name"), "{words}");
-    // Who connected early learns of the end by it, with no greeting.
-    assert!(BufReader::new(waiting).lines().next().is_none_or(|line| line.is_err()));
+    // Who connected early learns of the end by it. (The greeting may have come: QEMU sends it before it has made its
+    // devices, so only an answer says that it runs.)
+    let heard = BufReader::new(waiting).lines().map_while(Result::ok).count();
+    assert!(heard <= 1, "{heard}");
 }

@@ -63,7 +63,7 @@ enum Qemu {
 }
 
 fn sends_device_add(call: &Call) -> bool {
-    call.qmp_command() == Some("device_add")
+    call.sends("device_add")
 }
 
 /// A dry run under strace shows which call of its thread carries device_add.

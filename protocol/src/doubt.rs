@@ -1,0 +1,78 @@
+//! What a verb tells its user where a monitor fell silent in the middle: only fence and query resolve it (R12).
+
+use crate::{
+    Conflict, DevicePhase, Domain, Error, Generation, Ground, Id, Outcome, Outcomes, Owner,
+    Platform, Serial, Session, View, tx::Thing,
+};
+
+/// What was wanted of the devices in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// That they are there.
+    Add,
+    /// That they go.
+    Remove,
+    /// That the drive holds the medium of its intent.
+    Change,
+}
+
+/// Intents whose outcome is not known.
+pub(crate) struct Doubt<P: Platform> {
+    aim: Aim,
+    generation: Generation,
+    intents: Vec<(Id<P>, Serial)>,
+}
+
+impl<P: Platform> Owner<'_, P> {
+    /// To be taken before the effect begins.
+    pub(crate) fn doubt(&self, aim: Aim, things: &[Thing<P::Spec>]) -> Doubt<P> {
+        let intents = things.iter().map(|thing| (thing.id.clone(), thing.entry.intent)).collect();
+        Doubt { aim, generation: self.guard.generation(), intents }
+    }
+}
+
+impl<P: Platform> Session<'_, P> {
+    /// Becomes the next owner itself: a new session is the fence, its query the answer.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] where the monitor stays silent: the intents stand. A [`Conflict`] where the generation ended.
+    pub(crate) async fn resolve(
+        &mut self,
+        domain: Domain,
+        doubt: Doubt<P>,
+    ) -> Result<Outcomes<P>, Error<P>> {
+        let Doubt { aim, generation, intents } = doubt;
+        let none = std::collections::BTreeSet::new;
+        match self.begin_again(domain, Some(generation), none(), none()).await {
+            Ok(Ground::Live(_)) => {}
+            // The generation ended, and the intents with it.
+            Ok(Ground::Defined) => return Err(Conflict::Ended.into()),
+            Err(Error::Silent | Error::Unreachable) => return Err(Error::Unknown),
+            Err(error) => return Err(error),
+        }
+        let view = View::devices(intents.iter().map(|(id, _)| id.clone()));
+        let outcomes = self
+            .fast(domain, view, move |tx| {
+                tx.running(generation)?;
+                let mut outcomes = Vec::new();
+                for (id, intent) in intents {
+                    let entry = tx.devices().get(&id).filter(|entry| entry.intent == intent);
+                    let outcome = match (aim, entry.map(|entry| (&entry.phase, entry.medium))) {
+                        (Aim::Add, Some((DevicePhase::Present, _))) => Outcome::Attached,
+                        (Aim::Add, None) => Outcome::Failed(None),
+                        (Aim::Remove, None) => Outcome::Removed,
+                        (Aim::Remove, Some((DevicePhase::Removing { .. }, _))) => Outcome::Pending,
+                        (Aim::Change, Some((DevicePhase::Present, medium))) if medium == intent => {
+                            Outcome::Changed
+                        }
+                        (Aim::Change, Some((DevicePhase::Present, _))) => Outcome::Failed(None),
+                        _ => return Err(Conflict::Replaced(id)),
+                    };
+                    outcomes.push((id, outcome));
+                }
+                Ok::<_, Conflict<P::Spec>>(outcomes)
+            })
+            .await??;
+        Ok(outcomes)
+    }
+}
