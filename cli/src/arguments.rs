@@ -41,7 +41,15 @@ pub(crate) struct Terms {
     pub(crate) run: Option<String>,
 
     /// What is written to stdout
-    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value_t = Format::Table,
+        value_name = "table|json",
+        hide_possible_values = true
+    )]
     pub(crate) output: Format,
 
     /// How long to wait for a lock

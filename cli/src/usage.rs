@@ -49,10 +49,8 @@ fn mistake(text: &str) -> Error {
         }
     }
     let error = Error::new(Kind::Invalid, clip(&one_line(message), LONGEST));
-    match hints.is_empty() {
-        true => error.hint("see `steadfast --help`"),
-        false => error.hint(clip(&hints.join("; "), LONGEST)),
-    }
+    hints.push("see `steadfast --help`".to_owned());
+    error.hint(clip(&hints.join("; "), LONGEST))
 }
 
 fn one_line(text: &str) -> String {
@@ -126,7 +124,7 @@ mod tests {
         let error = mistake(text);
         assert_eq!(error.message, "unexpected argument '--foo' found");
         let hint = error.hint.unwrap_or_default();
-        assert_eq!(hint, "a similar one: '--force'; usage: steadfast detach <DOMAIN>");
+        assert_eq!(hint, "a similar one: '--force'; usage: steadfast detach <DOMAIN>; see `steadfast --help`");
         assert_eq!(error.kind, Kind::Invalid);
     }
 }

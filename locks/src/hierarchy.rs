@@ -103,7 +103,7 @@ hierarchy!(Unlocked > Slow > Monitor > Ctx > Fast > Gate);
 /// ```
 #[must_use = "a permit is the place in the hierarchy; dropping it leaves the level"]
 pub struct Permit<'p, L: Level> {
-    trace: Trace,
+    _trace: Trace,
     place: PhantomData<Place<'p, L>>,
 }
 
@@ -117,7 +117,7 @@ impl Permit<'static, Unlocked> {
     /// One session a task. Another one is allowed as long as the two do not both enter levels such that the later one
     /// is at the level of the earlier one or outside it; debug builds panic where they do.
     pub fn root() -> Self {
-        Self { trace: Trace::root(), place: PhantomData }
+        Self { _trace: Trace::root(), place: PhantomData }
     }
 }
 
@@ -133,7 +133,7 @@ impl<L: Level> Permit<'_, L> {
     where
         L: Outside<In>,
     {
-        Permit { trace: self.trace.enter::<In>(), place: PhantomData }
+        Permit { _trace: Trace::enter::<In>(), place: PhantomData }
     }
 }
 

@@ -32,10 +32,9 @@ pub async fn scope<F: Future>(future: F) -> F::Output {
     future.await
 }
 
-/// The part of a permit that the check needs: the session and the step it stands for. Empty in release builds.
+/// The part of a permit that the check needs: the step it stands for. Empty in release builds. Steps need not know
+/// their session: within one, types see to it that whatever is still entered lies further out.
 pub(crate) struct Trace {
-    #[cfg(debug_assertions)]
-    session: u64,
     #[cfg(debug_assertions)]
     _step: Option<record::Step>,
 }
@@ -44,18 +43,14 @@ impl Trace {
     pub(crate) fn root() -> Self {
         Self {
             #[cfg(debug_assertions)]
-            session: record::next_id(),
-            #[cfg(debug_assertions)]
             _step: None,
         }
     }
 
-    pub(crate) fn enter<In: Level>(&self) -> Self {
+    pub(crate) fn enter<In: Level>() -> Self {
         Self {
             #[cfg(debug_assertions)]
-            session: self.session,
-            #[cfg(debug_assertions)]
-            _step: Some(record::Step::enter(self.session, In::NAME, In::DEPTH)),
+            _step: Some(record::Step::enter(In::NAME, In::DEPTH)),
         }
     }
 }
@@ -78,7 +73,6 @@ mod record {
 
     struct Place {
         task: Task,
-        session: u64,
         level: &'static str,
         depth: usize,
     }
@@ -117,13 +111,12 @@ mod record {
     }
 
     impl Step {
-        pub(super) fn enter(session: u64, level: &'static str, depth: usize) -> Self {
+        pub(super) fn enter(level: &'static str, depth: usize) -> Self {
             let around = tasks();
             let id = next_id();
             let mut places = PLACES.lock();
-            let other = places.values().find(|place| {
-                place.session != session && place.depth >= depth && around.contains(&place.task)
-            });
+            let other =
+                places.values().find(|place| place.depth >= depth && around.contains(&place.task));
             if let Some(other) = other {
                 let held = other.level;
                 drop(places);
@@ -133,7 +126,7 @@ mod record {
                 );
             }
             if let Some(&task) = around.last() {
-                places.insert(id, Place { task, session, level, depth });
+                places.insert(id, Place { task, level, depth });
             }
             Self { id, process: std::process::id() }
         }

@@ -297,4 +297,41 @@ mod tests {
         assert!(!FileLock::is_held(&path).unwrap());
         assert!(queue.attempt(claim()).unwrap().is_some());
     }
+    #[test]
+    fn a_try_does_not_go_before_those_who_stand_in_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = Queue::new(folder.path().join("slow"), Weak::new());
+        queue.line.lock().waiting = true;
+        assert!(queue.attempt(claim()).unwrap().is_none());
+        let reply = Reply::Task(oneshot::channel().0);
+        *queue.line.lock() = Line::default();
+        queue.line.lock().waiters.push_back(Waiter { id: 0, claim: claim(), reply });
+        assert!(queue.attempt(claim()).unwrap().is_none());
+        queue.leave(0);
+        assert!(queue.attempt(claim()).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_fork_drops_guards_and_waits_though_another_thread_was_in_the_queue() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = Queue::new(folder.path().join("slow"), Weak::new());
+        let mut held = queue.attempt(claim()).unwrap();
+        let line = queue.line.lock();
+        // SAFETY: the child drops, allocates and makes system calls, which the C library allows after a fork; the alarm
+        // ends it where it waits for the mutex that nobody in it will release.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            // SAFETY: no memory is involved.
+            unsafe { libc::alarm(10) };
+            drop(held.take());
+            queue.leave(0);
+            // SAFETY: ends the child without running what belongs to the test harness.
+            unsafe { libc::_exit(0) };
+        }
+        let mut status = -1;
+        // SAFETY: waits for exactly the child above.
+        assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+        assert_eq!(status, 0);
+        drop(line);
+    }
 }

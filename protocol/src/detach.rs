@@ -79,8 +79,9 @@ impl<P: Platform> Owner<'_, P> {
         let (gone, rest): (Vec<_>, Vec<_>) =
             things.into_iter().partition(|thing| deleted.contains(&thing.entry.serial));
         self.strip(&gone).await?;
-        let (rejected, left): (Vec<_>, Vec<_>) =
-            rest.into_iter().partition(|thing| self.rejected.contains(&thing.entry.intent));
+        let (rejected, left): (Vec<_>, Vec<_>) = rest.into_iter().partition(|thing| {
+            thing.entry.phase.is_awaited() && self.rejected.contains(&thing.entry.intent)
+        });
         let ids = |things: &[Thing<P::Spec>]| things.iter().map(|t| t.id.clone()).collect();
         let departed = Departed { gone: ids(&gone), rejected: ids(&rejected), left };
         let absent = gone.into_iter().map(|thing| (thing, End::Absent));
@@ -240,9 +241,7 @@ impl<P: Platform> Session<'_, P> {
                 let rejected = std::mem::take(&mut removal.rejected);
                 // Beginning settles: what is gone is taken out there.
                 let of = Some(removal.generation);
-                if let Ground::Live(owner) =
-                    self.begin_again(domain, of, asked, rejected).await?
-                {
+                if let Ground::Live(owner) = self.begin_again(domain, of, asked, rejected).await? {
                     removal.asked = owner.asked;
                     removal.rejected = owner.rejected;
                 }

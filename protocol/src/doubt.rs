@@ -20,13 +20,17 @@ pub(crate) enum Aim {
 pub(crate) struct Doubt<P: Platform> {
     aim: Aim,
     generation: Generation,
-    intents: Vec<(Id<P>, Serial)>,
+    /// The device, its serial, and the serial of the intent.
+    intents: Vec<(Id<P>, Serial, Serial)>,
 }
 
 impl<P: Platform> Owner<'_, P> {
     /// To be taken before the effect begins.
     pub(crate) fn doubt(&self, aim: Aim, things: &[Thing<P::Spec>]) -> Doubt<P> {
-        let intents = things.iter().map(|thing| (thing.id.clone(), thing.entry.intent)).collect();
+        let intents = things
+            .iter()
+            .map(|thing| (thing.id.clone(), thing.entry.serial, thing.entry.intent))
+            .collect();
         Doubt { aim, generation: self.guard.generation(), intents }
     }
 }
@@ -50,18 +54,20 @@ impl<P: Platform> Session<'_, P> {
             Err(Error::Silent | Error::Unreachable) => return Err(Error::Unknown),
             Err(error) => return Err(error),
         }
-        let view = View::devices(intents.iter().map(|(id, _)| id.clone()));
+        let view = View::devices(intents.iter().map(|(id, ..)| id.clone()));
         let outcomes = self
             .fast(domain, view, move |tx| {
                 tx.running(generation)?;
                 let mut outcomes = Vec::new();
-                for (id, intent) in intents {
-                    let entry = tx.devices().get(&id).filter(|entry| entry.intent == intent);
+                for (id, serial, intent) in intents {
+                    // By its serial: whoever takes an intent over draws a new one.
+                    let entry = tx.devices().get(&id).filter(|entry| entry.serial == serial);
                     let outcome = match (aim, entry.map(|entry| (&entry.phase, entry.medium))) {
                         (Aim::Add, Some((DevicePhase::Present, _))) => Outcome::Attached,
                         (Aim::Add, None) => Outcome::Failed(None),
                         (Aim::Remove, None) => Outcome::Removed,
                         (Aim::Remove, Some((DevicePhase::Removing { .. }, _))) => Outcome::Pending,
+                        (Aim::Remove, Some((DevicePhase::Present, _))) => Outcome::Rejected,
                         (Aim::Change, Some((DevicePhase::Present, medium))) if medium == intent => {
                             Outcome::Changed
                         }

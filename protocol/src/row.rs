@@ -86,7 +86,8 @@ pub enum DevicePhase<S: Spec> {
     },
 }
 
-/// Whether a pending removal was reported to its user, and so must survive a power cut.
+/// Whether a pending removal was reported to its user, and so must survive a power cut. From then on a refusal of the
+/// guest does not end it: nobody knows which of several asks was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Acknowledged {
     /// Not yet.
@@ -99,6 +100,11 @@ impl<S: Spec> DevicePhase<S> {
     /// An intent that somebody has to settle.
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Adding | Self::Changing(_) | Self::Removing { .. })
+    }
+
+    /// A removal whose owner, if it lives, still waits for the guest.
+    pub(crate) fn is_awaited(&self) -> bool {
+        matches!(self, Self::Removing { acknowledged: Acknowledged::No })
     }
 }
 

@@ -146,8 +146,6 @@ impl<S: Spec> Tx<S> {
             return Err(Conflict::DomainExists);
         }
         self.row = Some(row);
-        self.devices.clear();
-        self.claims.clear();
         for (id, spec) in devices {
             self.record(id, spec)?;
         }
@@ -199,8 +197,9 @@ impl<S: Spec> Tx<S> {
         })
     }
 
-    /// The devices in scope, for an owner that settles them. A removal it is about to ask for once more gets another
-    /// intent: a refusal that somebody heard of an earlier ask says nothing of this one.
+    /// The devices in scope, for an owner that settles them. A removal that somebody may still wait for gets another
+    /// intent before this owner asks once more: a refusal heard of the earlier ask says nothing of this one. One that
+    /// was acknowledged as pending is left alone, and so the revision too: nobody acts on a refusal of it.
     pub(crate) fn take_over(
         &mut self,
         generation: Generation,
@@ -208,8 +207,8 @@ impl<S: Spec> Tx<S> {
     ) -> Decided<S, BTreeMap<S::Id, Entry<S>>> {
         self.running(generation)?;
         for entry in self.devices.values_mut() {
-            let again = matches!(entry.phase, DevicePhase::Removing { .. });
-            if again && !asked.contains(&entry.serial) {
+            let awaited = entry.phase.is_awaited();
+            if awaited && !asked.contains(&entry.serial) {
                 self.counter += 1;
                 entry.intent = Serial(self.counter);
             }
@@ -217,7 +216,7 @@ impl<S: Spec> Tx<S> {
         Ok(self.devices.clone())
     }
 
-    /// The intent of a removal. Devices already `Removing` stay so, under another intent: they may be asked for again.
+    /// The intent of a removal. Devices already `Removing` are waited for again, under another intent.
     pub(crate) fn intend_removal(
         &mut self,
         generation: Generation,
@@ -229,10 +228,9 @@ impl<S: Spec> Tx<S> {
             let intent = Serial(self.draw());
             let entry = self.devices.get_mut(id).ok_or_else(|| Conflict::NoDevice(id.clone()))?;
             match entry.phase {
-                DevicePhase::Present => {
+                DevicePhase::Present | DevicePhase::Removing { .. } => {
                     entry.phase = DevicePhase::Removing { acknowledged: Acknowledged::No };
                 }
-                DevicePhase::Removing { .. } => {}
                 _ => return Err(Conflict::DeviceBusy(id.clone())),
             }
             entry.intent = intent;
@@ -287,6 +285,29 @@ impl<S: Spec> Tx<S> {
             }
         }
         Ok(())
+    }
+
+    /// Somebody is about to be told that these removals are pending; answers which there are.
+    pub(crate) fn acknowledge(&mut self) -> Vec<S::Id> {
+        let mut pending = Vec::new();
+        for (id, entry) in &mut self.devices {
+            if let DevicePhase::Removing { acknowledged } = &mut entry.phase {
+                *acknowledged = Acknowledged::Yes;
+                pending.push(id.clone());
+            }
+        }
+        pending
+    }
+
+    /// Whether any device is described whose front end, back ends or coming medium carry one of these serials.
+    pub(crate) fn knows(&self, serials: &[Serial]) -> bool {
+        self.devices.values().any(|entry| {
+            let coming = match &entry.phase {
+                DevicePhase::Changing(change) => change.serial,
+                _ => entry.serial,
+            };
+            [entry.serial, entry.medium, coming].iter().any(|known| serials.contains(known))
+        })
     }
 
     /// Takes devices out of a row that has no QEMU.
@@ -456,3 +477,6 @@ pub(crate) enum End<S: Spec> {
     /// QEMU was seen without it.
     Absent,
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,6 +67,8 @@ struct Timing {
 
 /// How long a killed process may take to die, whatever the verb's own time.
 const DEATH: Duration = Duration::from_secs(5);
+/// What a session gets at the least: where the verb's own time went to the guest, there is one last look.
+const GRACE: Duration = Duration::from_secs(1);
 /// How long one turn on the query socket lasts at most.
 const TURN: Duration = Duration::from_millis(100);
 /// How often a process that cannot be waited for is looked at.
@@ -103,10 +105,6 @@ impl Operation {
         &self.name
     }
 
-    pub(crate) fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
     pub(crate) fn learned(&self) -> Learned {
         std::mem::take(&mut *self.learned.lock())
     }
@@ -139,6 +137,10 @@ impl Operation {
 
     fn lock_deadline(&self) -> Option<Instant> {
         Some(Instant::now() + self.request.lock_timeout)
+    }
+
+    fn session_deadline(&self) -> Instant {
+        self.deadline.max(Instant::now() + GRACE)
     }
 
     fn berth(&self, domain: Domain, generation: Generation) -> Berth {
@@ -249,7 +251,7 @@ impl Operation {
 
     /// A session on one of the sockets.
     async fn dial(&self, path: &std::path::Path) -> Result<Result<Monitor, Lost>, Error> {
-        match Monitor::connect(path, ConnectOptions::new(self.deadline)).await {
+        match Monitor::connect(path, ConnectOptions::new(self.session_deadline())).await {
             Ok(monitor) => Ok(Ok(monitor)),
             Err(QmpError::Absent { .. } | QmpError::Closed) => Ok(Err(Lost::Absent)),
             Err(QmpError::Busy | QmpError::Silent | QmpError::Late) => Ok(Err(Lost::Silent)),
@@ -523,7 +525,7 @@ impl Platform for Operation {
             self.learned.lock().process = Some(ProcessRecord { process: Some(living), ..known });
         }
         let aliases = self.host.aliases(domain)?;
-        Ok(Ok(Wire::new(monitor, hold.clone(), self.deadline, aliases)))
+        Ok(Ok(Wire::new(monitor, hold.clone(), self.session_deadline(), aliases)))
     }
 
     async fn tell(

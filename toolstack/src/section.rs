@@ -286,7 +286,12 @@ fn shown(row: &Row<Thing>) -> String {
 }
 
 fn device_shown(entry: &Entry<Thing>) -> String {
-    format!("{} {}", record::device_phase_text(&entry.phase), entry.spec.spec().to_text())
+    use steadfast_protocol::{Acknowledged, DevicePhase};
+    let told = match entry.phase {
+        DevicePhase::Removing { acknowledged: Acknowledged::Yes } => " (acknowledged)",
+        _ => "",
+    };
+    format!("{}{told} {}", record::device_phase_text(&entry.phase), entry.spec.spec().to_text())
 }
 
 fn note(

@@ -1,0 +1,268 @@
+//! Domains that do not run: every verb that changes the record alone.
+
+mod world;
+
+use serde_json::{Value, json};
+use world::{World, said};
+
+/// A world with `web1`: a disk and an empty CD drive.
+fn world() -> World {
+    let world = World::new();
+    for image in ["root.raw", "data.raw", "a,b.raw", "cd.iso", "kernel", "initrd"] {
+        world.file(image, [0; 1 << 20]);
+    }
+    let document = json!({
+        "name": "web1", "machine": "q35", "accel": "tcg", "memory": "128M",
+        "boot": { "kernel": "kernel", "initrd": "./initrd" },
+        "devices": {
+            "root": { "class": "disk", "bus": "virtio", "file": "root.raw", "format": "raw" },
+            "cd0": { "class": "cdrom", "bus": "scsi", "file": null },
+        },
+    });
+    world.file("web1.json", document.to_string());
+    let answer = world.json(&["define", "web1.json"]);
+    assert_eq!((&answer["name"], &answer["changed"]), (&json!("web1"), &json!(true)));
+    world
+}
+
+fn path(world: &World, name: &str) -> Value {
+    world.path().join(name).to_str().unwrap().into()
+}
+
+fn device(world: &World, id: &str) -> Option<Value> {
+    let shown = world.json(&["show", "web1"]);
+    let devices = shown["devices"].as_array().unwrap();
+    devices.iter().find(|device| device["id"] == id).cloned()
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[test]
+fn looking_at_a_host_that_was_never_used_finds_nothing_and_makes_nothing() {
+    let world = World::new();
+    assert_eq!(world.json(&["list"]), json!({ "schema": 1, "domains": [] }));
+    assert_eq!(world.json(&["locks"])["locks"], json!([]));
+    assert_eq!(world.json(&["log"])["entries"], json!([]));
+    let check = world.json(&["check"]);
+    assert_eq!((&check["clean"], &check["findings"]), (&json!(true), &json!([])));
+    assert_eq!(world.run(&["show", "web1"]).refused(3).code, Some(3));
+    assert!(!world.state().exists());
+}
+
+#[test]
+fn every_document_has_the_keys_of_the_contract() {
+    let world = world();
+    let list = world.json(&["list"]);
+    assert_eq!(keys(&list), ["schema", "domains"]);
+    for key in ["name", "uuid", "phase", "running", "generation", "pid", "device_count", "host"] {
+        assert!(keys(&list["domains"][0]).contains(&key), "{key}: {list}");
+    }
+    let shown = world.json(&["show", "web1"]);
+    for key in ["name", "uuid", "phase", "running", "generation", "revision", "pid", "monitor", "host", "config", "devices"] {
+        assert!(keys(&shown).contains(&key), "{key}: {shown}");
+    }
+    for key in ["id", "class", "phase", "spec", "qemu"] {
+        assert!(keys(&shown["devices"][0]).contains(&key), "{key}: {shown}");
+    }
+    assert_eq!((&shown["phase"], &shown["running"]), (&json!("defined"), &json!(false)));
+    let check = world.json(&["check"]);
+    for key in ["clean", "domains", "devices", "findings", "waiting", "under_way"] {
+        assert!(keys(&check).contains(&key), "{key}: {check}");
+    }
+    let log = world.json(&["log", "web1"]);
+    assert_eq!(keys(&log), ["schema", "entries", "next"]);
+    for key in ["seq", "at", "verb", "domain", "device", "summary"] {
+        assert!(keys(&log["entries"][0]).contains(&key), "{key}: {log}");
+    }
+    let answer = world.json(&["attach", "web1", "rng", "rng"]);
+    for key in ["name", "uuid", "generation", "revision", "changed", "results", "timing"] {
+        assert!(keys(&answer).contains(&key), "{key}: {answer}");
+    }
+    assert_eq!(answer["results"], json!([{ "id": "rng", "outcome": "attached", "error": null }]));
+}
+
+#[test]
+fn what_export_prints_define_takes_and_prints_again() {
+    let world = world();
+    let exported = world.run(&["export", "web1"]);
+    assert_eq!(exported.stdout, world.run(&["-o", "json", "export", "web1"]).stdout);
+    exported.document();
+    world.fed(&["define", "-"], exported.stdout.as_bytes()).refused(4);
+    assert_eq!(world.fed(&["define", "--replace", "-"], exported.stdout.as_bytes()).code, Some(0));
+    assert_eq!(world.run(&["undefine", "web1"]).code, Some(0));
+    world.run(&["export", "web1"]).refused(3);
+    assert_eq!(world.fed(&["define", "-"], exported.stdout.as_bytes()).code, Some(0));
+    assert_eq!(world.run(&["export", "web1"]).stdout, exported.stdout);
+}
+
+#[test]
+fn relative_paths_of_documents_and_words_are_absolute_in_the_record() {
+    let world = world();
+    let document = world.json(&["export", "web1"]);
+    assert_eq!(document["boot"]["kernel"], path(&world, "kernel"));
+    assert_eq!(document["boot"]["initrd"], path(&world, "initrd"));
+    assert_eq!(document["devices"]["root"]["file"], path(&world, "root.raw"));
+    let attached = |id: &str, words: &[&str], file: &str| {
+        world.json(&[&["attach", "web1", id], words].concat());
+        assert_eq!(device(&world, id).unwrap()["spec"]["file"], path(&world, file), "{id}");
+    };
+    attached("a", &["disk,bus=scsi,file=data.raw,format=raw"], "data.raw");
+    attached("b", &["--json", r#"{"class":"disk","bus":"scsi","file":"./cd.iso","format":"raw","readonly":true}"#], "cd.iso");
+    world.file("c.json", r#"{"schema":1,"class":"disk","bus":"scsi","file":"a,b.raw","format":"raw"}"#);
+    attached("c", &["--file", "c.json"], "a,b.raw");
+    world.json(&["media", "insert", "web1", "cd0", "cd.iso", "--format", "raw"]);
+    assert_eq!(device(&world, "cd0").unwrap()["spec"]["file"], path(&world, "cd.iso"));
+    world.json(&["media", "eject", "web1", "cd0"]);
+    assert_eq!(device(&world, "cd0").unwrap()["spec"]["file"], Value::Null);
+}
+
+#[test]
+fn a_plan_is_attached_whole_and_detached_device_by_device() {
+    let world = world();
+    let plan = r#"{"schema":1,"r":{"class":"rng"},"d":{"class":"disk","bus":"usb","file":"data.raw","format":"raw"}}"#;
+    let said = world.fed(&["attach", "web1", "--file", "-", "-o", "json"], plan.as_bytes());
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let document = said.document();
+    let results = document["results"].as_array().unwrap();
+    assert!(results.len() == 2 && results.iter().all(|result| result["outcome"] == "attached"), "{document}");
+    let before = world.json(&["export", "web1"]);
+    let bad = r#"{"x":{"class":"rng"},"y":{"class":"disk","bus":"scsi","file":"missing.raw","format":"raw"}}"#;
+    let said = world.fed(&["attach", "web1", "--file", "-"], bad.as_bytes());
+    assert_ne!(said.code, Some(0), "{said:?}");
+    assert_eq!(world.json(&["export", "web1"]), before);
+    let answer = world.json(&["detach", "web1", "r", "d"]);
+    let outcomes: Vec<_> = answer["results"].as_array().unwrap().iter().map(|result| &result["outcome"]).collect();
+    assert_eq!(outcomes, ["removed", "removed"]);
+    world.run(&["detach", "web1", "r"]).refused(3);
+}
+
+#[test]
+fn a_stale_revision_is_refused_and_a_result_that_holds_is_not() {
+    let world = world();
+    let revision = world.json(&["show", "web1"])["revision"].as_u64().unwrap();
+    let stale = (revision + 1).to_string();
+    let words = ["attach", "web1", "data", "disk,bus=scsi,file=data.raw,format=raw"];
+    world.run(&[&words[..], &["--if-revision", &stale]].concat()).refused(4);
+    let now = revision.to_string();
+    assert_eq!(world.json(&[&words[..], &["--if-revision", &now]].concat())["changed"], true);
+    world.run(&words).refused(4);
+    let answer = world.json(&[&words[..], &["--if-needed"]].concat());
+    assert_eq!((&answer["changed"], &answer["results"][0]["outcome"]), (&json!(false), &json!("unchanged")));
+    assert_eq!(world.json(&["detach", "web1", "nothing", "--if-needed"])["changed"], false);
+}
+
+#[test]
+fn a_mistake_in_a_document_is_said_with_its_place_and_the_nearest_key() {
+    let world = world();
+    let mut document = world.json(&["export", "web1"]);
+    document["memroy"] = "1G".into();
+    let said = world.fed(&["define", "--replace", "-"], document.to_string().as_bytes());
+    assert!(said.refused(2).stderr.contains("memroy") && said.stderr.contains("memory"), "{said:?}");
+    let said = world.run(&["attach", "web1", "x", "disk,bus=sata,file=data.raw"]);
+    assert!(said.refused(2).stderr.contains("bus"), "{said:?}");
+    for name in ["", "-x", "a b", "\u{1b}[2J", &"n".repeat(100_000)] {
+        let said = world.fed(&["define", "-"], json!({ "name": name }).to_string().as_bytes());
+        assert!(said.refused(2).stderr.len() < 5000, "{said:?}");
+    }
+}
+
+#[test]
+fn userdata_keeps_every_byte() {
+    let world = world();
+    let blob: Vec<u8> = (0..=255).collect();
+    world.file("blob", &blob);
+    world.json(&["userdata", "put", "web1", "key", "blob"]);
+    assert_eq!(world.fed(&["userdata", "put", "web1", "empty"], b"").code, Some(0));
+    let output = world.command().args(["userdata", "get", "web1", "key"]).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout), (Some(0), blob.clone()));
+    let got = world.json(&["userdata", "get", "web1", "key"]);
+    assert_eq!((&got["key"], &got["size"]), (&json!("key"), &json!(256)));
+    assert!(got["value_base64"].as_str().unwrap().starts_with("AAECAwQF"));
+    world.json(&["userdata", "get", "web1", "key", "copy"]);
+    assert_eq!(std::fs::read(world.path().join("copy")).unwrap(), blob);
+    let list = world.json(&["userdata", "list", "web1"]);
+    assert_eq!(list["keys"], json!([{ "key": "empty", "size": 0 }, { "key": "key", "size": 256 }]));
+    world.json(&["userdata", "remove", "web1", "key"]);
+    world.run(&["userdata", "get", "web1", "key"]).refused(3);
+    world.run(&["userdata", "list", "web2"]).refused(3);
+}
+
+#[test]
+fn the_log_is_read_page_by_page() {
+    let world = world();
+    world.json(&["attach", "web1", "r", "rng"]);
+    world.json(&["detach", "web1", "r"]);
+    let page = world.json(&["log", "web1", "--limit", "2"]);
+    let entries = page["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), 2);
+    let next = page["next"].as_u64().unwrap().to_string();
+    let older = world.json(&["log", "web1", "--before", &next]);
+    let older = older["entries"].as_array().unwrap();
+    assert!(!older.is_empty() && older.iter().all(|entry| entry["seq"].as_u64() < entries[1]["seq"].as_u64()));
+    assert!(world.run(&["log", "--limit", "2"]).stdout.contains("older ones: --before "));
+}
+
+#[test]
+fn a_backup_is_a_file_of_its_own_and_never_overwrites_one() {
+    let world = world();
+    let answer = world.json(&["backup", "copy.db"]);
+    assert_eq!(answer["file"], path(&world, "copy.db"));
+    let copy = std::fs::read(world.path().join("copy.db")).unwrap();
+    assert!(copy.starts_with(b"SQLite format 3\0"));
+    let again = world.run(&["backup", "copy.db"]);
+    assert!(again.code != Some(0), "{again:?}");
+    assert_eq!(std::fs::read(world.path().join("copy.db")).unwrap(), copy);
+}
+
+#[test]
+fn people_get_lines_and_tables_and_with_q_only_what_they_asked_for() {
+    let world = world();
+    let said = world.run(&["attach", "web1", "r", "rng"]);
+    assert_eq!((said.code, said.stdout.as_str(), said.stderr.as_str()), (Some(0), "web1: r attached\n", ""));
+    let said = world.run(&["-q", "detach", "web1", "r"]);
+    assert_eq!((said.code, said.stdout.as_str(), said.stderr.as_str()), (Some(0), "", ""));
+    let list = world.run(&["-q", "list"]).stdout;
+    let columns: Vec<_> = list.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(columns[..3], ["NAME", "PHASE", "RUNNING"]);
+    assert!(list.lines().nth(1).unwrap().starts_with("web1  defined  no"), "{list}");
+    let shown = world.run(&["show", "web1"]).stdout;
+    for line in ["memory", "boot.kernel", "root", "cd0"] {
+        assert!(shown.lines().any(|text| text.starts_with(line)), "{line}: {shown}");
+    }
+    assert!(world.run(&["check"]).stdout.starts_with("clean: 1 domains"));
+}
+
+#[test]
+fn a_state_folder_with_another_run_folder_is_refused_and_untouched() {
+    let world = world();
+    let before = world.json(&["export", "web1"]);
+    let mut command = world.bare();
+    command.arg("--state").arg(world.state()).arg("--run").arg(world.path().join("other"));
+    let refused = said(command.args(["undefine", "web1"]));
+    refused.refused(9);
+    assert_eq!(world.json(&["export", "web1"]), before);
+}
+
+#[test]
+fn folders_may_come_from_the_environment_and_be_relative() {
+    let world = World::new();
+    let mut command = world.bare();
+    command.env("STEADFAST_STATE", "state").env("STEADFAST_RUN", "run").args(["define", "-"]);
+    world.file("web1.json", r#"{"name":"web1","accel":"tcg"}"#);
+    let input = std::fs::File::open(world.path().join("web1.json")).unwrap();
+    assert_eq!(said(command.stdin(input)).code, Some(0));
+    assert_eq!(world.json(&["list"])["domains"][0]["name"], "web1");
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_does_not_undo_the_verb() {
+    let world = world();
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let mut command = world.command();
+    let output = command.args(["attach", "web1", "r", "rng"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: the verb is done, but"));
+    assert!(device(&world, "r").is_some());
+}
