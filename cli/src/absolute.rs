@@ -11,9 +11,11 @@ pub(crate) fn absolute(path: &str) -> Result<String, Error> {
     if path.is_empty() || path.starts_with('/') {
         return Ok(path.to_owned());
     }
-    let absolute = std::path::absolute(path).map_err(|error| refused("the working folder can't be told", &error))?;
+    let absolute = std::path::absolute(path)
+        .map_err(|error| refused("the working folder can't be told", &error))?;
     absolute.into_os_string().into_string().map_err(|_| {
-        invalid(format!("{path}: the working folder's name is not UTF-8")).hint("give an absolute path")
+        invalid(format!("{path}: the working folder's name is not UTF-8"))
+            .hint("give an absolute path")
     })
 }
 
@@ -47,7 +49,8 @@ mod tests {
 
     #[test]
     fn every_path_of_a_document_is_absolute_and_nothing_else_changes() {
-        let here = |name: &str| std::env::current_dir().unwrap().join(name).to_str().unwrap().to_owned();
+        let here =
+            |name: &str| std::env::current_dir().unwrap().join(name).to_str().unwrap().to_owned();
         let mut document = json!({
             "name": "web1", "firmware": "bios.bin", "boot": { "kernel": "./k", "initrd": "/i//x", "append": "a" },
             "devices": { "a": { "file": "a.raw" }, "b": { "file": null }, "c": { "file": "" }, "d": 7 },

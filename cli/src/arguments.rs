@@ -33,7 +33,13 @@ pub(crate) struct Arguments {
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Terms {
     /// The folder of the records
-    #[arg(long, global = true, env = "STEADFAST_STATE", hide_env_values = true, value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        env = "STEADFAST_STATE",
+        hide_env_values = true,
+        value_name = "DIR"
+    )]
     pub(crate) state: Option<String>,
 
     /// The folder of sockets, `alive` files and QEMU's logs
@@ -133,7 +139,10 @@ fn check(arguments: &Arguments) -> Result<(), Error> {
     if arguments.verb.changes_one_domain() {
         return Ok(());
     }
-    let message = format!("{term} is for verbs that change a domain, and `{}` is none", arguments.verb.name());
+    let message = format!(
+        "{term} is for verbs that change a domain, and `{}` is none",
+        arguments.verb.name()
+    );
     Err(usage::refused(message, Some(arguments.verb.name())))
 }
 
@@ -142,7 +151,8 @@ const MOST_SECONDS: f64 = 1e9;
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.parse::<f64>().ok().filter(|number| (0.0..=MOST_SECONDS).contains(number));
-    let number = number.ok_or_else(|| format!("not a number of seconds from 0 to {MOST_SECONDS}"))?;
+    let number =
+        number.ok_or_else(|| format!("not a number of seconds from 0 to {MOST_SECONDS}"))?;
     Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
 }
 

@@ -29,7 +29,9 @@ pub(crate) fn caught<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, Err
         Ok(outcome) => outcome,
         Err(_) => {
             let error = Error::new(Kind::Internal, "the command ran into a bug of its own");
-            Err(error.because(panicked().unwrap_or_else(|| "a panic".to_owned())).hint("run `steadfast check`"))
+            Err(error
+                .because(panicked().unwrap_or_else(|| "a panic".to_owned()))
+                .hint("run `steadfast check`"))
         }
     }
 }
@@ -43,6 +45,9 @@ mod tests {
         remember();
         let error = caught::<()>(|| panic!("no such thing")).unwrap_err();
         assert_eq!(error.kind, Kind::Internal);
-        assert!(error.causes[0].contains("bug.rs") && error.causes[0].contains("no such thing"), "{error:?}");
+        assert!(
+            error.causes[0].contains("bug.rs") && error.causes[0].contains("no such thing"),
+            "{error:?}"
+        );
     }
 }

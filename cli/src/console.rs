@@ -52,7 +52,9 @@ impl Console {
             (Text::Document(_), ..) => laid_out(&marked(&reply.document)),
             (_, Format::Json, _) => format!("{}\n", marked(&reply.document)).into(),
             (Text::Note(_), Format::Table, Loudness::Quiet) => Vec::new(),
-            (Text::Page(page) | Text::Note(page), Format::Table, _) => page.render(style(&io::stdout())).into(),
+            (Text::Page(page) | Text::Note(page), Format::Table, _) => {
+                page.render(style(&io::stdout())).into()
+            }
             (Text::Bytes(bytes), Format::Table, _) => bytes.clone(),
         }
     }
@@ -75,7 +77,9 @@ fn laid_out(document: &Value) -> Vec<u8> {
 /// A verb that has changed something is not undone because its answer could not be written.
 fn unwritten(text: &Text, error: &io::Error) -> Error {
     let (kind, message) = match text {
-        Text::Note(_) => (Kind::Failed, "the verb is done, but its answer could not be written to stdout"),
+        Text::Note(_) => {
+            (Kind::Failed, "the verb is done, but its answer could not be written to stdout")
+        }
         _ => (Kind::Environment, "the answer could not be written to stdout"),
     };
     Error::new(kind, message).because(error)

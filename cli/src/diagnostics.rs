@@ -14,7 +14,9 @@ const VARIABLE: &str = "STEADFAST_LOG";
 pub(crate) fn install(verbose: u8) -> Result<(), Error> {
     let given = std::env::var_os(VARIABLE).filter(|filter| !filter.is_empty());
     let filter = match given {
-        Some(filter) => filter.into_string().map_err(|_| invalid(format!("{VARIABLE} is not UTF-8")))?,
+        Some(filter) => {
+            filter.into_string().map_err(|_| invalid(format!("{VARIABLE} is not UTF-8")))?
+        }
         None => match verbose {
             0 => return Ok(()),
             1 => "steadfast=debug".to_owned(),
@@ -23,7 +25,9 @@ pub(crate) fn install(verbose: u8) -> Result<(), Error> {
     };
     let filter = EnvFilter::try_new(&filter)
         .map_err(|error| invalid(format!("{VARIABLE} is no filter: {filter}")).because(error))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).finish();
-    tracing::subscriber::set_global_default(subscriber)
-        .map_err(|error| Error::new(steadfast::Kind::Internal, "tracing is installed already").because(error))
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).finish();
+    tracing::subscriber::set_global_default(subscriber).map_err(|error| {
+        Error::new(steadfast::Kind::Internal, "tracing is installed already").because(error)
+    })
 }

@@ -90,7 +90,9 @@ impl Strict<'_> {
     fn deeper<E: serde::de::Error>(&self) -> Result<usize, E> {
         let depth = self.depth + 1;
         // The place itself is as long as the nesting is deep.
-        (depth <= DEEPEST).then_some(depth).ok_or_else(|| E::custom(format!("nested deeper than {DEEPEST} levels")))
+        (depth <= DEEPEST)
+            .then_some(depth)
+            .ok_or_else(|| E::custom(format!("nested deeper than {DEEPEST} levels")))
     }
 }
 
@@ -136,7 +138,9 @@ impl<'de> Visitor<'de> for Strict<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let depth = self.deeper()?;
         let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(Strict { at: &Place::Item(self.at, list.len()), depth })? {
+        while let Some(item) =
+            items.next_element_seed(Strict { at: &Place::Item(self.at, list.len()), depth })?
+        {
             list.push(item);
         }
         Ok(Value::Array(list))
@@ -172,10 +176,17 @@ mod tests {
 
     #[test]
     fn a_document_is_read_as_it_stands_but_for_its_schema() {
-        let text = r#"{"schema":1,"b":[1,-2,2.5,true,null,"x",18446744073709551615],"a":{"schema":{}}}"#;
+        let text =
+            r#"{"schema":1,"b":[1,-2,2.5,true,null,"x",18446744073709551615],"a":{"schema":{}}}"#;
         let value = parse(text.as_bytes(), "x").unwrap();
-        assert_eq!(value.to_string(), r#"{"b":[1,-2,2.5,true,null,"x",18446744073709551615],"a":{"schema":{}}}"#);
-        assert_eq!(parse(br#"{"schema":{"class":"rng"}}"#, "x"), Ok(json!({"schema":{"class":"rng"}})));
+        assert_eq!(
+            value.to_string(),
+            r#"{"b":[1,-2,2.5,true,null,"x",18446744073709551615],"a":{"schema":{}}}"#
+        );
+        assert_eq!(
+            parse(br#"{"schema":{"class":"rng"}}"#, "x"),
+            Ok(json!({"schema":{"class":"rng"}}))
+        );
         assert_eq!(refused(r#"{"schema":2}"#), "at schema: 2 is not known, only 1");
     }
 
@@ -183,7 +194,10 @@ mod tests {
     fn a_key_that_stands_twice_is_refused_with_its_place() {
         let text = "{\"devices\": {\n \"data\": {\"bus\": \"scsi\",\n  \"bus\": \"usb\"}}}";
         let refused = refused(text);
-        assert!(refused.starts_with("at devices.data.bus: given twice: web.json, line 3, column "), "{refused}");
+        assert!(
+            refused.starts_with("at devices.data.bus: given twice: web.json, line 3, column "),
+            "{refused}"
+        );
         assert!(parse(br#"{"a":{"x":1},"b":{"x":1}}"#, "x").is_ok());
     }
 

@@ -32,7 +32,9 @@ impl Folders {
     /// `invalid` for a folder that cannot be one, `environment` where there is no default.
     pub(crate) fn of(terms: &Terms) -> Result<Self, Error> {
         let user = if rustix::process::geteuid().is_root() { User::Root } else { User::Other };
-        Self::choose(terms.state.as_deref(), terms.run.as_deref(), user, &|name| std::env::var_os(name))
+        Self::choose(terms.state.as_deref(), terms.run.as_deref(), user, &|name| {
+            std::env::var_os(name)
+        })
     }
 
     fn choose(
@@ -75,7 +77,9 @@ fn folder(flag: &str, given: &str) -> Result<String, Error> {
 
 /// A folder of the environment. The specification: what is unset, empty or relative is as if it were not there.
 fn base(name: &str, variable: &dyn Fn(&str) -> Option<OsString>) -> Result<Option<String>, Error> {
-    let Some(value) = variable(name).filter(|value| Path::new(value).is_absolute()) else { return Ok(None) };
+    let Some(value) = variable(name).filter(|value| Path::new(value).is_absolute()) else {
+        return Ok(None);
+    };
     let value = value.into_string().map_err(|_| invalid(format!("{name} is not UTF-8")))?;
     Ok(Some(value.trim_end_matches('/').to_owned()))
 }
@@ -86,7 +90,8 @@ fn nowhere(what: &str, variables: &str) -> Error {
         "neither" => format!("no {what} folder: neither {variables} is set"),
         _ => format!("no {what} folder: {variables} is not set"),
     };
-    Error::new(Kind::Environment, message).hint(format!("give --{what} DIR or set STEADFAST_{}", what.to_uppercase()))
+    Error::new(Kind::Environment, message)
+        .hint(format!("give --{what} DIR or set STEADFAST_{}", what.to_uppercase()))
 }
 
 #[cfg(test)]
@@ -94,7 +99,9 @@ mod tests {
     use super::*;
 
     fn choose(user: User, variables: &[(&str, &str)]) -> Result<(String, String), Error> {
-        let find = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+        let find = |name: &str| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+        };
         Folders::choose(None, None, user, &find).map(|folders| (folders.state, folders.run))
     }
 
@@ -104,21 +111,30 @@ mod tests {
 
     #[test]
     fn root_has_the_folders_of_the_system_whatever_the_environment_says() {
-        let found = choose(User::Root, &[("XDG_STATE_HOME", "/x"), ("XDG_RUNTIME_DIR", "/y"), ("HOME", "/root")]);
+        let found = choose(
+            User::Root,
+            &[("XDG_STATE_HOME", "/x"), ("XDG_RUNTIME_DIR", "/y"), ("HOME", "/root")],
+        );
         assert_eq!(found, Ok(pair("/var/lib/steadfast", "/run/steadfast")));
     }
 
     #[test]
     fn a_user_has_the_folders_of_the_session() {
-        let found = choose(User::Other, &[("XDG_STATE_HOME", "/x/"), ("XDG_RUNTIME_DIR", "/run/user/7")]);
+        let found =
+            choose(User::Other, &[("XDG_STATE_HOME", "/x/"), ("XDG_RUNTIME_DIR", "/run/user/7")]);
         assert_eq!(found, Ok(pair("/x/steadfast", "/run/user/7/steadfast")));
-        let found = choose(User::Other, &[("XDG_STATE_HOME", "relative"), ("HOME", "/h"), ("XDG_RUNTIME_DIR", "/r")]);
+        let found = choose(
+            User::Other,
+            &[("XDG_STATE_HOME", "relative"), ("HOME", "/h"), ("XDG_RUNTIME_DIR", "/r")],
+        );
         assert_eq!(found, Ok(pair("/h/.local/state/steadfast", "/r/steadfast")));
     }
 
     #[test]
     fn without_a_default_the_host_will_not_and_the_hint_names_the_flag() {
-        for (variables, flag) in [(&[("HOME", "/h"), ("XDG_RUNTIME_DIR", "")][..], "--run"), (&[], "--state")] {
+        for (variables, flag) in
+            [(&[("HOME", "/h"), ("XDG_RUNTIME_DIR", "")][..], "--run"), (&[], "--state")]
+        {
             let error = choose(User::Other, variables).unwrap_err();
             assert_eq!(error.kind, Kind::Environment);
             assert!(error.hint.as_deref().unwrap_or_default().contains(flag), "{error:?}");

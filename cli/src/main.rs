@@ -40,6 +40,8 @@ fn main() -> ExitCode {
             let console = Console::new(arguments.terms.output, arguments.terms.loudness());
             console.end(bug::caught(|| verb::run(*arguments)))
         }
-        Parsed::Other(format, outcome) => Console::new(format, arguments::Loudness::Normal).end(*outcome),
+        Parsed::Other(format, outcome) => {
+            Console::new(format, arguments::Loudness::Normal).end(*outcome)
+        }
     }
 }

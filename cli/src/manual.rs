@@ -64,8 +64,9 @@ pub(crate) fn completions(completions: &Completions) -> Reply {
 
 pub(crate) fn man() -> Result<Reply, Error> {
     let mut text = Vec::new();
-    render(&mut text)
-        .map_err(|error| Error::new(Kind::Internal, "the manual can't be written").because(error))?;
+    render(&mut text).map_err(|error| {
+        Error::new(Kind::Internal, "the manual can't be written").because(error)
+    })?;
     Ok(verbatim(&text))
 }
 
@@ -79,22 +80,40 @@ const EXITS: &[(&str, &str)] = &[
     ("1 failed", "The effect was refused or failed; record and VM agree."),
     ("2 invalid", "Usage, or a document that cannot be: the message says where."),
     ("3 not-found", "No such domain, device or key."),
-    ("4 conflict", "It exists already, the phase is wrong, a lock was not had in time (its owner is named), the revision is stale."),
+    (
+        "4 conflict",
+        "It exists already, the phase is wrong, a lock was not had in time (its owner is named), the revision is stale.",
+    ),
     ("5 findings", "check has findings left."),
-    ("6 pending", "The guest has not let go, or the process has not died, in time; the record says so and the next verb goes on."),
+    (
+        "6 pending",
+        "The guest has not let go, or the process has not died, in time; the record says so and the next verb goes on.",
+    ),
     ("7 internal", "A bug or a corrupt store: run check."),
     ("8 unknown", "The outcome is not known; the intent stands, the next verb settles it."),
-    ("9 environment", "The host will not: no QEMU, no space, no permission, read-only, unsupported file system; nothing was changed."),
+    (
+        "9 environment",
+        "The host will not: no QEMU, no space, no permission, read-only, unsupported file system; nothing was changed.",
+    ),
 ];
 
 const FILES: &[(&str, &str)] = &[
-    ("/var/lib/steadfast, $XDG_STATE_HOME/steadfast, ~/.local/state/steadfast", "The state folder of root, of others: database, locks, userdata. It remembers its run folder."),
-    ("/run/steadfast, $XDG_RUNTIME_DIR/steadfast", "The run folder of root, of others: sockets, alive files, QEMU's logs. Without XDG_RUNTIME_DIR it must be given."),
+    (
+        "/var/lib/steadfast, $XDG_STATE_HOME/steadfast, ~/.local/state/steadfast",
+        "The state folder of root, of others: database, locks, userdata. It remembers its run folder.",
+    ),
+    (
+        "/run/steadfast, $XDG_RUNTIME_DIR/steadfast",
+        "The run folder of root, of others: sockets, alive files, QEMU's logs. Without XDG_RUNTIME_DIR it must be given.",
+    ),
 ];
 
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("STEADFAST_STATE, STEADFAST_RUN", "The folders, where --state and --run are not given."),
-    ("STEADFAST_LOG", "A filter of tracing, such as steadfast=debug,steadfast_qmp=trace; it is written to stderr."),
+    (
+        "STEADFAST_LOG",
+        "A filter of tracing, such as steadfast=debug,steadfast_qmp=trace; it is written to stderr.",
+    ),
     ("NO_COLOR", "Set and not empty: no colour on a terminal either."),
 ];
 
@@ -109,8 +128,14 @@ const SIGNALS: &str = "SIGINT and SIGTERM end the command at once, as any signal
 
 const EXAMPLES: &[(&str, &str)] = &[
     ("steadfast define web1.json && steadfast start web1", "Record a domain and start it."),
-    ("steadfast attach web1 data disk,bus=scsi,file=/srv/data.raw,format=raw", "Attach a disk to the running domain."),
-    ("steadfast detach web1 data --timeout 20", "Detach it; exit 6 where the guest has not let go by then."),
+    (
+        "steadfast attach web1 data disk,bus=scsi,file=/srv/data.raw,format=raw",
+        "Attach a disk to the running domain.",
+    ),
+    (
+        "steadfast detach web1 data --timeout 20",
+        "Detach it; exit 6 where the guest has not let go by then.",
+    ),
     ("steadfast check --repair", "Find and settle what a killed command left open."),
 ];
 
@@ -125,7 +150,10 @@ fn render(out: &mut Vec<u8>) -> io::Result<()> {
     man.render_options_section(out)?;
     let mut roff = Roff::new();
     roff.control("SH", ["VERBS"]);
-    command.get_subcommands().filter(|verb| verb.get_name() != "help").for_each(|command| verb(&mut roff, command));
+    command
+        .get_subcommands()
+        .filter(|verb| verb.get_name() != "help")
+        .for_each(|command| verb(&mut roff, command));
     roff.control("SH", ["DEVICES"]);
     devices(&mut roff, &Host::schema(steadfast::Schema::Device));
     roff.control("SH", ["DOCUMENTS"]);
@@ -150,14 +178,19 @@ fn list(roff: &mut Roff, heading: &str, entries: &[(&str, &str)]) {
 /// A verb, or each verb below it: what it takes beyond what stands everywhere.
 fn verb(roff: &mut Roff, command: &Command) {
     if command.has_subcommands() {
-        return command.get_subcommands().filter(|below| below.get_name() != "help").for_each(|below| verb(roff, below));
+        return command
+            .get_subcommands()
+            .filter(|below| below.get_name() != "help")
+            .for_each(|below| verb(roff, below));
     }
     let usage = command.clone().render_usage().to_string();
     for usage in usage.trim_start_matches("Usage:").lines() {
         roff.control("SS", [usage.trim()]);
     }
     roff.text([roman(command.get_about().map(ToString::to_string).unwrap_or_default() + ".")]);
-    let own = command.get_arguments().filter(|argument| !argument.is_global_set() && argument.get_id() != "help");
+    let own = command
+        .get_arguments()
+        .filter(|argument| !argument.is_global_set() && argument.get_id() != "help");
     for argument in own {
         let name = match argument.get_long() {
             Some(long) => format!("--{long}"),
@@ -168,7 +201,9 @@ fn verb(roff: &mut Roff, command: &Command) {
         let value = value.map(|name| name.to_string()).collect::<Vec<_>>().join(" ");
         let gap = if name.is_empty() || value.is_empty() { "" } else { " " };
         let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-        roff.control("TP", []).text([bold(name), roman(gap), italic(value)]).text([roman(help + ".")]);
+        roff.control("TP", [])
+            .text([bold(name), roman(gap), italic(value)])
+            .text([roman(help + ".")]);
     }
 }
 
@@ -178,7 +213,11 @@ fn devices(roff: &mut Roff, schema: &Value) {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let name = text(&class["properties"]["class"]["const"]);
         roff.control("SS", [name.as_str()]).text([roman(text(&class["description"]) + ".")]);
-        let fields = class["properties"].as_object().into_iter().flatten().filter(|(key, _)| *key != "class");
+        let fields = class["properties"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(key, _)| *key != "class");
         for (key, field) in fields {
             let words = field["enum"].as_array().or_else(|| field["oneOf"][1]["enum"].as_array());
             let words: Vec<_> = words.into_iter().flatten().map(text).collect();
@@ -189,7 +228,9 @@ fn devices(roff: &mut Roff, schema: &Value) {
                 Some(default) => format!("Default: {default}."),
             };
             let help = format!("{} {default}", text(&field["description"]));
-            roff.control("TP", []).text([bold(format!("{key}=")), italic(value)]).text([roman(help.trim())]);
+            roff.control("TP", [])
+                .text([bold(format!("{key}=")), italic(value)])
+                .text([roman(help.trim())]);
         }
     }
 }

@@ -106,7 +106,8 @@ impl Table {
 }
 
 fn aligned(row: &[String], widths: &[usize]) -> String {
-    let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+    let cells: Vec<_> =
+        row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
     cells.join("  ").trim_end().to_owned()
 }
 
@@ -125,7 +126,10 @@ mod tests {
         table.row(["web1".into(), "live".into(), "4711".into()]);
         table.row(["größer-als".into(), "defined".into(), String::new()]);
         let text = Page::new().table(table).render(Style::Plain);
-        assert_eq!(text, "NAME        PHASE    PID\nweb1        live     4711\ngrößer-als  defined  -\n");
+        assert_eq!(
+            text,
+            "NAME        PHASE    PID\nweb1        live     4711\ngrößer-als  defined  -\n"
+        );
     }
 
     #[test]

@@ -61,7 +61,10 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_act_on_is_escaped() {
-        assert_eq!(printable("a\u{1b}[2Jb\nc\u{9b}d\u{202e}e\u{7f}"), "a\\u{1b}[2Jb\\nc\\u{9b}d\\u{202e}e\\u{7f}");
+        assert_eq!(
+            printable("a\u{1b}[2Jb\nc\u{9b}d\u{202e}e\u{7f}"),
+            "a\\u{1b}[2Jb\\nc\\u{9b}d\\u{202e}e\\u{7f}"
+        );
         assert_eq!(printable("Größe — 大きさ"), "Größe — 大きさ");
     }
 
@@ -73,7 +76,13 @@ mod tests {
 
     #[test]
     fn sizes_and_ages_are_short() {
-        let sizes = [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (512 << 20, "512 MiB"), (u64::MAX, "15.9 EiB")];
+        let sizes = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (512 << 20, "512 MiB"),
+            (u64::MAX, "15.9 EiB"),
+        ];
         for (bytes, text) in sizes {
             assert_eq!(size(bytes), text);
         }

@@ -55,13 +55,17 @@ mod tests {
     #[test]
     fn an_error_for_people_is_one_line_each_for_message_causes_and_hint() {
         let text = told(&error(), Format::Table, Style::Plain);
-        assert_eq!(text, "error: at name: \\u{1b}[31m\ncause: it is\\nred\nhint: use another one\n");
+        assert_eq!(
+            text,
+            "error: at name: \\u{1b}[31m\ncause: it is\\nred\nhint: use another one\n"
+        );
     }
 
     #[test]
     fn an_error_for_programs_is_one_document_with_every_key() {
         let text = told(&invalid("no"), Format::Json, Style::Plain);
-        let keys = r#"{"schema":1,"error":{"kind":"invalid","message":"no","causes":[],"hint":null}}"#;
+        let keys =
+            r#"{"schema":1,"error":{"kind":"invalid","message":"no","causes":[],"hint":null}}"#;
         assert_eq!(text, format!("{keys}\n"));
     }
 

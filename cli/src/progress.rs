@@ -37,7 +37,8 @@ impl ProgressLine {
             return None;
         }
         let (sender, events) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("progress".into()).spawn(move || show(&events));
+        let thread =
+            std::thread::Builder::new().name("progress".into()).spawn(move || show(&events));
         // Without a thread the verb is as good, only silent.
         Some(Self { sender, thread: Some(thread.ok()?) })
     }
@@ -94,7 +95,8 @@ fn rewrite(text: &str) {
 }
 
 fn columns() -> usize {
-    let columns = rustix::termios::tcgetwinsize(io::stderr()).map_or(0, |size| usize::from(size.ws_col));
+    let columns =
+        rustix::termios::tcgetwinsize(io::stderr()).map_or(0, |size| usize::from(size.ws_col));
     if columns == 0 { 80 } else { columns }
 }
 
@@ -109,7 +111,9 @@ fn words(progress: &Progress) -> String {
     match progress {
         Progress::Stage(stage) => printable(stage),
         Progress::Guest { devices } if devices.is_empty() => "waiting for the guest".to_owned(),
-        Progress::Guest { devices } => printable(&format!("waiting for the guest to let go of {}", devices.join(", "))),
+        Progress::Guest { devices } => {
+            printable(&format!("waiting for the guest to let go of {}", devices.join(", ")))
+        }
         Progress::Done { count, of } => format!("{count} of {of}"),
         _ => "working".to_owned(),
     }

@@ -84,8 +84,9 @@ impl Reply {
 
 /// One of the library's answers as JSON.
 pub(crate) fn document(answer: &impl Serialize) -> Result<Value, Error> {
-    serde_json::to_value(answer)
-        .map_err(|error| Error::new(Kind::Internal, "an answer can't be written as JSON").because(error))
+    serde_json::to_value(answer).map_err(|error| {
+        Error::new(Kind::Internal, "an answer can't be written as JSON").because(error)
+    })
 }
 
 /// The document with `"schema":1` as its first key.
@@ -93,7 +94,12 @@ pub(crate) fn marked(document: &Value) -> Value {
     let mut object = Map::from_iter([("schema".to_owned(), SCHEMA.into())]);
     match document {
         Value::Object(members) => {
-            object.extend(members.iter().filter(|(key, _)| *key != "schema").map(|(key, value)| (key.clone(), value.clone())));
+            object.extend(
+                members
+                    .iter()
+                    .filter(|(key, _)| *key != "schema")
+                    .map(|(key, value)| (key.clone(), value.clone())),
+            );
         }
         other => {
             object.insert("value".into(), other.clone());

@@ -18,7 +18,10 @@ pub(crate) fn look<T>(
 }
 
 /// Runs a verb that may change the host.
-pub(crate) fn act<T>(terms: &Terms, verb: impl AsyncFnOnce(&Host, &Request) -> Result<T, Error>) -> Result<T, Error> {
+pub(crate) fn act<T>(
+    terms: &Terms,
+    verb: impl AsyncFnOnce(&Host, &Request) -> Result<T, Error>,
+) -> Result<T, Error> {
     with_host(terms, Access::ReadWrite, verb)
 }
 
@@ -48,10 +51,9 @@ fn with_host<T>(
         timeout: terms.timeout,
         progress: line.as_ref().map(ProgressLine::callback),
     };
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::new(Kind::Environment, "the runtime can't be built").because(error))?;
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| {
+        Error::new(Kind::Environment, "the runtime can't be built").because(error)
+    })?;
     let outcome = runtime.block_on(async {
         let host = Host::open(options).await?;
         verb(&host, &request).await

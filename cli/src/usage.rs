@@ -59,7 +59,8 @@ fn one_line(text: &str) -> String {
 
 /// The format that the words ask for, for the case that they cannot be parsed.
 pub(crate) fn format_of(words: &[OsString]) -> Format {
-    let mut words = words.iter().skip(1).map(|word| word.to_string_lossy()).take_while(|word| word != "--");
+    let mut words =
+        words.iter().skip(1).map(|word| word.to_string_lossy()).take_while(|word| word != "--");
     let mut format = Format::Table;
     while let Some(word) = words.next() {
         let value = if word == "--output" {
@@ -86,7 +87,10 @@ pub(crate) fn format_of(words: &[OsString]) -> Format {
 fn short_output(word: &str) -> Option<&str> {
     let cluster = word.strip_prefix('-').filter(|cluster| !cluster.starts_with('-'))?;
     let (flags, value) = cluster.split_once('o')?;
-    flags.chars().all(|flag| matches!(flag, 'q' | 'v')).then(|| value.strip_prefix('=').unwrap_or(value))
+    flags
+        .chars()
+        .all(|flag| matches!(flag, 'q' | 'v'))
+        .then(|| value.strip_prefix('=').unwrap_or(value))
 }
 
 #[cfg(test)]
@@ -113,7 +117,14 @@ mod tests {
         ] {
             assert_eq!(format(words), Format::Json, "{words:?}");
         }
-        for words in [&["list"][..], &["-o", "table"], &["--", "-o", "json"], &["-xo", "json"], &["-o"], &["json"]] {
+        for words in [
+            &["list"][..],
+            &["-o", "table"],
+            &["--", "-o", "json"],
+            &["-xo", "json"],
+            &["-o"],
+            &["json"],
+        ] {
             assert_eq!(format(words), Format::Table, "{words:?}");
         }
     }
@@ -124,7 +135,10 @@ mod tests {
         let error = mistake(text);
         assert_eq!(error.message, "unexpected argument '--foo' found");
         let hint = error.hint.unwrap_or_default();
-        assert_eq!(hint, "a similar one: '--force'; usage: steadfast detach <DOMAIN>; see `steadfast --help`");
+        assert_eq!(
+            hint,
+            "a similar one: '--force'; usage: steadfast detach <DOMAIN>; see `steadfast --help`"
+        );
         assert_eq!(error.kind, Kind::Invalid);
     }
 }

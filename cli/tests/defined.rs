@@ -9,7 +9,7 @@ use world::{World, said};
 fn world() -> World {
     let world = World::new();
     for image in ["root.raw", "data.raw", "a,b.raw", "cd.iso", "kernel", "initrd"] {
-        world.file(image, [0; 1 << 20]);
+        world.file(image, vec![0; 1 << 20]);
     }
     let document = json!({
         "name": "web1", "machine": "q35", "accel": "tcg", "memory": "128M",
@@ -60,7 +60,19 @@ fn every_document_has_the_keys_of_the_contract() {
         assert!(keys(&list["domains"][0]).contains(&key), "{key}: {list}");
     }
     let shown = world.json(&["show", "web1"]);
-    for key in ["name", "uuid", "phase", "running", "generation", "revision", "pid", "monitor", "host", "config", "devices"] {
+    for key in [
+        "name",
+        "uuid",
+        "phase",
+        "running",
+        "generation",
+        "revision",
+        "pid",
+        "monitor",
+        "host",
+        "config",
+        "devices",
+    ] {
         assert!(keys(&shown).contains(&key), "{key}: {shown}");
     }
     for key in ["id", "class", "phase", "spec", "qemu"] {
@@ -109,8 +121,18 @@ fn relative_paths_of_documents_and_words_are_absolute_in_the_record() {
         assert_eq!(device(&world, id).unwrap()["spec"]["file"], path(&world, file), "{id}");
     };
     attached("a", &["disk,bus=scsi,file=data.raw,format=raw"], "data.raw");
-    attached("b", &["--json", r#"{"class":"disk","bus":"scsi","file":"./cd.iso","format":"raw","readonly":true}"#], "cd.iso");
-    world.file("c.json", r#"{"schema":1,"class":"disk","bus":"scsi","file":"a,b.raw","format":"raw"}"#);
+    attached(
+        "b",
+        &[
+            "--json",
+            r#"{"class":"disk","bus":"scsi","file":"./cd.iso","format":"raw","readonly":true}"#,
+        ],
+        "cd.iso",
+    );
+    world.file(
+        "c.json",
+        r#"{"schema":1,"class":"disk","bus":"scsi","file":"a,b.raw","format":"raw"}"#,
+    );
     attached("c", &["--file", "c.json"], "a,b.raw");
     world.json(&["media", "insert", "web1", "cd0", "cd.iso", "--format", "raw"]);
     assert_eq!(device(&world, "cd0").unwrap()["spec"]["file"], path(&world, "cd.iso"));
@@ -126,14 +148,18 @@ fn a_plan_is_attached_whole_and_detached_device_by_device() {
     assert_eq!(said.code, Some(0), "{said:?}");
     let document = said.document();
     let results = document["results"].as_array().unwrap();
-    assert!(results.len() == 2 && results.iter().all(|result| result["outcome"] == "attached"), "{document}");
+    assert!(
+        results.len() == 2 && results.iter().all(|result| result["outcome"] == "attached"),
+        "{document}"
+    );
     let before = world.json(&["export", "web1"]);
     let bad = r#"{"x":{"class":"rng"},"y":{"class":"disk","bus":"scsi","file":"missing.raw","format":"raw"}}"#;
     let said = world.fed(&["attach", "web1", "--file", "-"], bad.as_bytes());
     assert_ne!(said.code, Some(0), "{said:?}");
     assert_eq!(world.json(&["export", "web1"]), before);
     let answer = world.json(&["detach", "web1", "r", "d"]);
-    let outcomes: Vec<_> = answer["results"].as_array().unwrap().iter().map(|result| &result["outcome"]).collect();
+    let outcomes: Vec<_> =
+        answer["results"].as_array().unwrap().iter().map(|result| &result["outcome"]).collect();
     assert_eq!(outcomes, ["removed", "removed"]);
     world.run(&["detach", "web1", "r"]).refused(3);
 }
@@ -149,7 +175,10 @@ fn a_stale_revision_is_refused_and_a_result_that_holds_is_not() {
     assert_eq!(world.json(&[&words[..], &["--if-revision", &now]].concat())["changed"], true);
     world.run(&words).refused(4);
     let answer = world.json(&[&words[..], &["--if-needed"]].concat());
-    assert_eq!((&answer["changed"], &answer["results"][0]["outcome"]), (&json!(false), &json!("unchanged")));
+    assert_eq!(
+        (&answer["changed"], &answer["results"][0]["outcome"]),
+        (&json!(false), &json!("unchanged"))
+    );
     assert_eq!(world.json(&["detach", "web1", "nothing", "--if-needed"])["changed"], false);
 }
 
@@ -159,7 +188,10 @@ fn a_mistake_in_a_document_is_said_with_its_place_and_the_nearest_key() {
     let mut document = world.json(&["export", "web1"]);
     document["memroy"] = "1G".into();
     let said = world.fed(&["define", "--replace", "-"], document.to_string().as_bytes());
-    assert!(said.refused(2).stderr.contains("memroy") && said.stderr.contains("memory"), "{said:?}");
+    assert!(
+        said.refused(2).stderr.contains("memroy") && said.stderr.contains("memory"),
+        "{said:?}"
+    );
     let said = world.run(&["attach", "web1", "x", "disk,bus=sata,file=data.raw"]);
     assert!(said.refused(2).stderr.contains("bus"), "{said:?}");
     for name in ["", "-x", "a b", "\u{1b}[2J", &"n".repeat(100_000)] {
@@ -200,7 +232,10 @@ fn the_log_is_read_page_by_page() {
     let next = page["next"].as_u64().unwrap().to_string();
     let older = world.json(&["log", "web1", "--before", &next]);
     let older = older["entries"].as_array().unwrap();
-    assert!(!older.is_empty() && older.iter().all(|entry| entry["seq"].as_u64() < entries[1]["seq"].as_u64()));
+    assert!(
+        !older.is_empty()
+            && older.iter().all(|entry| entry["seq"].as_u64() < entries[1]["seq"].as_u64())
+    );
     assert!(world.run(&["log", "--limit", "2"]).stdout.contains("older ones: --before "));
 }
 
@@ -220,7 +255,10 @@ fn a_backup_is_a_file_of_its_own_and_never_overwrites_one() {
 fn people_get_lines_and_tables_and_with_q_only_what_they_asked_for() {
     let world = world();
     let said = world.run(&["attach", "web1", "r", "rng"]);
-    assert_eq!((said.code, said.stdout.as_str(), said.stderr.as_str()), (Some(0), "web1: r attached\n", ""));
+    assert_eq!(
+        (said.code, said.stdout.as_str(), said.stderr.as_str()),
+        (Some(0), "web1: r attached\n", "")
+    );
     let said = world.run(&["-q", "detach", "web1", "r"]);
     assert_eq!((said.code, said.stdout.as_str(), said.stderr.as_str()), (Some(0), "", ""));
     let list = world.run(&["-q", "list"]).stdout;

@@ -11,8 +11,29 @@ use std::process::Stdio;
 use world::{World, said};
 
 const VERBS: &[&str] = &[
-    "define", "undefine", "start", "pause", "resume", "reset", "stop", "destroy", "attach", "detach", "media", "wait",
-    "list", "show", "check", "locks", "log", "userdata", "export", "backup", "schema", "completions", "man",
+    "define",
+    "undefine",
+    "start",
+    "pause",
+    "resume",
+    "reset",
+    "stop",
+    "destroy",
+    "attach",
+    "detach",
+    "media",
+    "wait",
+    "list",
+    "show",
+    "check",
+    "locks",
+    "log",
+    "userdata",
+    "export",
+    "backup",
+    "schema",
+    "completions",
+    "man",
 ];
 
 #[test]
@@ -67,7 +88,10 @@ fn mistakes_exit_2_and_say_what_to_do() {
 fn a_mistake_has_the_nearest_word_as_a_hint() {
     let world = World::new();
     let said = world.run(&["undefin", "web1"]);
-    assert!(said.refused(2).stderr.contains("hint: ") && said.stderr.contains("undefine"), "{said:?}");
+    assert!(
+        said.refused(2).stderr.contains("hint: ") && said.stderr.contains("undefine"),
+        "{said:?}"
+    );
     let said = world.run(&["detach", "web1", "data", "--forc"]);
     assert!(said.refused(2).stderr.contains("--force"), "{said:?}");
 }
@@ -96,7 +120,11 @@ fn words_that_are_not_utf8_are_refused_and_not_mangled() {
 #[test]
 fn control_characters_of_an_argument_do_not_reach_the_terminal() {
     let world = World::new();
-    for words in [&["\u{1b}[2J\n\u{9b}x"][..], &["start", "a", "--\u{7}\u{1b}c"], &["define", "no\u{1b}[2Jfile"]] {
+    for words in [
+        &["\u{1b}[2J\n\u{9b}x"][..],
+        &["start", "a", "--\u{7}\u{1b}c"],
+        &["define", "no\u{1b}[2Jfile"],
+    ] {
         let said = world.run(words);
         let written = said.refused(2).stderr.replace('\n', "");
         assert!(!written.chars().any(char::is_control), "{said:?}");
@@ -107,7 +135,12 @@ fn control_characters_of_an_argument_do_not_reach_the_terminal() {
 fn a_huge_argument_makes_no_huge_message() {
     let world = World::new();
     let huge = "x".repeat(100_000);
-    for words in [&["start", "web1", "-o", &huge][..], &[&huge], &["define", &huge], &["attach", "a", "b", "--json", &huge]] {
+    for words in [
+        &["start", "web1", "-o", &huge][..],
+        &[&huge],
+        &["define", &huge],
+        &["attach", "a", "b", "--json", &huge],
+    ] {
         assert!(world.run(words).refused(2).stderr.len() < 5000);
     }
 }
@@ -122,10 +155,16 @@ fn help_and_version_are_on_stdout_and_exit_0() {
     let help = world.run(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
     for verb in VERBS {
-        assert!(help.stdout.lines().any(|line| line.trim_start().starts_with(verb)), "{verb}: {}", help.stdout);
+        assert!(
+            help.stdout.lines().any(|line| line.trim_start().starts_with(verb)),
+            "{verb}: {}",
+            help.stdout
+        );
         let said = world.run(&[verb, "--help"]);
         assert_eq!(said.code, Some(0), "{verb}");
-        for flag in ["--state", "--run", "--output", "--lock-timeout", "--timeout", "--quiet", "--verbose"] {
+        for flag in
+            ["--state", "--run", "--output", "--lock-timeout", "--timeout", "--quiet", "--verbose"]
+        {
             assert!(said.stdout.contains(flag), "{verb} {flag}: {}", said.stdout);
         }
     }
@@ -135,8 +174,30 @@ fn help_and_version_are_on_stdout_and_exit_0() {
 #[test]
 fn what_stands_everywhere_may_stand_before_and_after_the_verb() {
     let world = World::new();
-    let before = world.run(&["-o", "json", "--timeout", "1", "--if-revision", "7", "--if-needed", "-q", "attach", "web1"]);
-    let after = world.run(&["attach", "web1", "-o", "json", "--timeout", "1", "--if-revision", "7", "--if-needed", "-q"]);
+    let before = world.run(&[
+        "-o",
+        "json",
+        "--timeout",
+        "1",
+        "--if-revision",
+        "7",
+        "--if-needed",
+        "-q",
+        "attach",
+        "web1",
+    ]);
+    let after = world.run(&[
+        "attach",
+        "web1",
+        "-o",
+        "json",
+        "--timeout",
+        "1",
+        "--if-revision",
+        "7",
+        "--if-needed",
+        "-q",
+    ]);
     for said in [before, after] {
         assert_eq!(said.error()["message"], "DEVICE or --file PLAN is missing");
     }
@@ -145,15 +206,33 @@ fn what_stands_everywhere_may_stand_before_and_after_the_verb() {
 #[test]
 fn the_manual_has_every_verb_exit_code_and_folder() {
     let world = World::new();
-    let text = world.run(&["man"]).stdout.replace("\\-", "-").replace("\\fR", "").replace("\\fB", "");
+    let text =
+        world.run(&["man"]).stdout.replace("\\-", "-").replace("\\fR", "").replace("\\fB", "");
     assert!(text.contains(".TH steadfast 1"), "{text}");
     for verb in VERBS {
         assert!(text.contains(&format!("steadfast {verb}")), "{verb}");
     }
-    for kind in ["failed", "invalid", "not-found", "conflict", "findings", "pending", "internal", "unknown", "environment"] {
+    for kind in [
+        "failed",
+        "invalid",
+        "not-found",
+        "conflict",
+        "findings",
+        "pending",
+        "internal",
+        "unknown",
+        "environment",
+    ] {
         assert!(text.contains(kind), "{kind}");
     }
-    for word in ["/var/lib/steadfast", "XDG_RUNTIME_DIR", "STEADFAST_LOG", "SIGKILL", "EXAMPLES", "--keep-going"] {
+    for word in [
+        "/var/lib/steadfast",
+        "XDG_RUNTIME_DIR",
+        "STEADFAST_LOG",
+        "SIGKILL",
+        "EXAMPLES",
+        "--keep-going",
+    ] {
         assert!(text.contains(word), "{word}");
     }
     assert!(world.json(&["man"])["text"].is_string());
@@ -173,7 +252,9 @@ fn without_a_folder_the_host_will_not_and_the_hint_names_the_flag() {
     let world = World::new();
     // Only root can be another user; another user has no default here in any case.
     let mut command = world.bare();
-    if std::fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).unwrap() == 0 {
+    if std::fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).unwrap()
+        == 0
+    {
         command = std::process::Command::new("setpriv");
         command.env_clear().env("PATH", "/usr/bin:/bin").current_dir("/");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all"]);
@@ -184,9 +265,15 @@ fn without_a_folder_the_host_will_not_and_the_hint_names_the_flag() {
         command.arg(binary);
     }
     let said_of = said(command.arg("list"));
-    assert!(said_of.refused(9).stderr.contains("hint: give --state DIR or set STEADFAST_STATE"), "{said_of:?}");
+    assert!(
+        said_of.refused(9).stderr.contains("hint: give --state DIR or set STEADFAST_STATE"),
+        "{said_of:?}"
+    );
     let said_of = said(command.env("HOME", "/nowhere"));
-    assert!(said_of.refused(9).stderr.contains("hint: give --run DIR or set STEADFAST_RUN"), "{said_of:?}");
+    assert!(
+        said_of.refused(9).stderr.contains("hint: give --run DIR or set STEADFAST_RUN"),
+        "{said_of:?}"
+    );
 }
 
 #[test]
@@ -194,12 +281,21 @@ fn a_reader_that_leaves_is_no_error_and_a_full_disk_is_one() {
     let world = World::new();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let output = world.command().args(["completions", "zsh"]).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    let output = world
+        .command()
+        .args(["completions", "zsh"])
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
     assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
     let full = File::create("/dev/full").unwrap();
     let output = world.command().arg("man").stdout(full).stderr(Stdio::piped()).output().unwrap();
     assert_eq!(output.status.code(), Some(9));
-    assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: the answer could not be written"));
+    assert!(
+        String::from_utf8_lossy(&output.stderr)
+            .starts_with("error: the answer could not be written")
+    );
 }
 
 #[test]

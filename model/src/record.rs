@@ -7,7 +7,7 @@ use steadfast_protocol::{
     Tx, View,
 };
 
-use crate::{Came, Choice, Gadget, Rule, Run, World};
+use crate::{Came, Choice, Gadget, Kind, Rule, Run, Verb, World};
 
 impl World {
     pub(crate) fn standing(&self) -> Option<Standing<u8>> {
@@ -88,7 +88,11 @@ impl World {
                 self.qemus.values().any(|qemu| qemu.fronts.contains_key(&entry.serial))
             });
             let true_now = match came {
-                Came::Attached | Came::Changed => entry.is_some_and(settled),
+                Came::Attached => entry.is_some_and(settled),
+                Came::Changed => entry.is_some_and(|entry| {
+                    let holds = |medium| entry.spec.kind == Kind::Drive(medium);
+                    settled(entry) && matches!(run.verb, Verb::Media(_, medium, _) if holds(medium))
+                }),
                 Came::Removed => {
                     !(is_there && entry.is_some_and(|one| run.asked.contains(&one.serial)))
                 }

@@ -200,6 +200,15 @@ impl<P: Platform> Session<'_, P> {
         }
     }
 
+    /// A row that is `Dying` has no owner: whoever comes finishes it. Any other row is left as it is.
+    pub(crate) async fn finish_marked(&mut self, domain: Domain) -> Result<(), Error<P>> {
+        let standing = self.standing(domain).await?;
+        match standing.phase {
+            Phase::Dying { spawned, .. } => self.finish(domain, standing.generation, spawned).await,
+            Phase::Defined | Phase::Building | Phase::Live => Ok(()),
+        }
+    }
+
     pub(crate) async fn sweep(
         &mut self,
         domain: Domain,

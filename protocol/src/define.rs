@@ -43,11 +43,13 @@ impl<P: Platform> Session<'_, P> {
         replace: Replace,
         terms: Terms,
     ) -> Result<(), Error<P>> {
-        if replace == Replace::Allow {
-            match self.ground(domain).await {
-                Ok(()) | Err(Error::Conflict(Conflict::Gone)) => {}
-                Err(error) => return Err(error),
-            }
+        let grounded = match replace {
+            Replace::Allow => self.ground(domain).await,
+            Replace::Refuse => self.finish_marked(domain).await,
+        };
+        match grounded {
+            Ok(()) | Err(Error::Conflict(Conflict::Gone)) => {}
+            Err(error) => return Err(error),
         }
         self.fast(domain, View::all().durable(), move |tx| {
             tx.whole(|tx| {

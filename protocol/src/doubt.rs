@@ -54,7 +54,7 @@ impl<P: Platform> Session<'_, P> {
             Err(Error::Silent | Error::Unreachable) => return Err(Error::Unknown),
             Err(error) => return Err(error),
         }
-        let view = View::devices(intents.iter().map(|(id, ..)| id.clone()));
+        let view = View::devices(intents.iter().map(|(id, ..)| id.clone())).durable();
         let outcomes = self
             .fast(domain, view, move |tx| {
                 tx.running(generation)?;
@@ -65,6 +65,8 @@ impl<P: Platform> Session<'_, P> {
                     let outcome = match (aim, entry.map(|entry| (&entry.phase, entry.medium))) {
                         (Aim::Add, Some((DevicePhase::Present, _))) => Outcome::Attached,
                         (Aim::Add, None) => Outcome::Failed(None),
+                        // Part of a plan that was being taken back.
+                        (Aim::Add, Some((DevicePhase::Removing { .. }, _))) => Outcome::Pending,
                         (Aim::Remove, None) => Outcome::Removed,
                         (Aim::Remove, Some((DevicePhase::Removing { .. }, _))) => Outcome::Pending,
                         (Aim::Remove, Some((DevicePhase::Present, _))) => Outcome::Rejected,
@@ -76,6 +78,7 @@ impl<P: Platform> Session<'_, P> {
                     };
                     outcomes.push((id, outcome));
                 }
+                tx.acknowledge();
                 Ok::<_, Conflict<P::Spec>>(outcomes)
             })
             .await??;

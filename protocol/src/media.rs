@@ -197,7 +197,7 @@ impl<P: Platform> Owner<'_, P> {
                 End::Present
             } else {
                 self.strip_medium(entry, old, entry.medium, id).await?;
-                End::Holds { spec: entry.spec.with_medium(None), medium: change.serial }
+                End::Holds { spec: entry.spec.with_medium(None), medium: entry.medium }
             }
         };
         self.end(vec![(thing, end)]).await?;

@@ -68,6 +68,9 @@ impl<P: Platform> Owner<'_, P> {
                 self.write(id, entry).await
             }
             Mend::Remove { id, entry } => {
+                if self.describes(&entry).await? || !sight.fronts.contains_key(&entry.serial) {
+                    return Ok(Outcome::Unchanged);
+                }
                 let told = self.tell(vec![entry.command(Step::Unplug)]).await?;
                 if let [Reply::Refused(words)] = told.as_slice() {
                     return Ok(Outcome::Failed(Some(words.clone())));
@@ -93,7 +96,7 @@ impl<P: Platform> Owner<'_, P> {
                 Ok(Outcome::Removed)
             }
             Mend::Strip { id, entry } => {
-                if sight.fronts.contains_key(&entry.serial) {
+                if self.describes(&entry).await? || sight.fronts.contains_key(&entry.serial) {
                     return Ok(Outcome::Unchanged);
                 }
                 self.strip(&[Thing { id, entry }]).await?;
@@ -111,6 +114,20 @@ impl<P: Platform> Owner<'_, P> {
         let view = View::devices([id.clone()]).durable();
         self.guard.fast(view, move |tx| tx.adopt(generation, id, entry)).await??;
         Ok(Outcome::Changed)
+    }
+
+    /// Somebody may have recorded it since it was found: what is described is nobody's orphan (R4).
+    async fn describes(&mut self, entry: &Entry<P::Spec>) -> Result<bool, Error<P>> {
+        let generation = self.guard.generation();
+        let serials = [entry.serial, entry.medium];
+        let known = self
+            .guard
+            .fast(View::all(), move |tx| {
+                tx.running(generation)?;
+                Ok::<_, Conflict<P::Spec>>(tx.knows(&serials))
+            })
+            .await??;
+        Ok(known)
     }
 
     async fn recorded(&mut self, id: Id<P>) -> Result<Option<Thing<P::Spec>>, Error<P>> {

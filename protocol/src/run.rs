@@ -76,7 +76,13 @@ impl<P: Platform> Session<'_, P> {
                 return Ok(Waited::Clear);
             }
             if over {
-                return Ok(Waited::Pending(open));
+                // Its user is about to be told, so it has to survive a power cut.
+                let view = View::devices(open).durable();
+                let pending = self.fast(domain, view, |tx| tx.acknowledge()).await?;
+                return Ok(match pending.is_empty() {
+                    true => Waited::Clear,
+                    false => Waited::Pending(pending),
+                });
             }
             of = Some(generation);
             let view = View::devices(open);
@@ -85,6 +91,10 @@ impl<P: Platform> Session<'_, P> {
                     tx.devices().values().map(|entry| (entry.serial, entry.intent)).collect()
                 })
                 .await?;
+            if intents.is_empty() {
+                // Settled by somebody else since.
+                continue;
+            }
             let serials = intents.keys().copied().collect();
             let platform = self.platform();
             let heard =

@@ -102,7 +102,7 @@ impl<P: Platform> Owner<'_, P> {
                 }
                 self.strip_medium(entry, new, change.serial, id()).await?;
                 self.strip_medium(entry, old, entry.medium, id()).await?;
-                Ok(End::Holds { spec: entry.spec.with_medium(None), medium: change.serial })
+                Ok(End::Holds { spec: entry.spec.with_medium(None), medium: entry.medium })
             }
             // The old one is in, somebody put a third in, or the drive itself is gone: the change did not happen.
             Some(Drive::Holds(_) | Drive::Foreign) | None => {

@@ -9,6 +9,8 @@ use crate::{
 
 /// Intents and how each ends.
 pub(crate) type Ends<P> = Vec<(Thing<<P as Platform>::Spec>, End<<P as Platform>::Spec>)>;
+/// Devices still leaving, and devices that stay.
+type Kept<P> = (Vec<Id<P>>, Vec<Id<P>>);
 /// A device and what QEMU said against it.
 type Answered<P> = (Thing<<P as Platform>::Spec>, Option<<P as Platform>::Refusal>);
 
@@ -198,10 +200,12 @@ impl<P: Platform> Refused<'_, '_, P> {
         }
         owner.end(ended).await?;
         if !leaving.is_empty() {
-            let still = owner.withdraw(leaving).await?;
+            let (still, rejected) = owner.withdraw(leaving).await?;
             for (id, outcome) in &mut outcomes {
                 if still.contains(id) {
                     *outcome = Outcome::Pending;
+                } else if rejected.contains(id) {
+                    *outcome = Outcome::Rejected;
                 }
             }
         }
@@ -210,8 +214,8 @@ impl<P: Platform> Refused<'_, '_, P> {
 }
 
 impl<'s, P: Platform> Owner<'s, P> {
-    /// Takes devices out that a plan had plugged; answers which the guest has not let go.
-    async fn withdraw(&mut self, things: Vec<Thing<P::Spec>>) -> Result<Vec<Id<P>>, Error<P>> {
+    /// Takes devices out that a plan had plugged; answers which the guest has not let go, and which it refused to.
+    async fn withdraw(&mut self, things: Vec<Thing<P::Spec>>) -> Result<Kept<P>, Error<P>> {
         let marked = things
             .iter()
             .cloned()
@@ -221,7 +225,7 @@ impl<'s, P: Platform> Owner<'s, P> {
         let departed = self.depart(things).await?;
         let still: Vec<_> = departed.left.iter().map(|thing| thing.id.clone()).collect();
         self.acknowledge(departed.left).await?;
-        Ok(still)
+        Ok((still, departed.rejected))
     }
 }
 

@@ -10,7 +10,9 @@ mod story;
 mod stubborn;
 pub(crate) mod sweeper;
 
-use steadfast_tests::{Profile, World, build, ensure, leftovers};
+use std::path::PathBuf;
+
+use steadfast_tests::{Profile, World, build, command_under_test, ensure, leftovers};
 
 use crate::guest::Guest;
 use crate::stop::Result;
@@ -22,8 +24,7 @@ use story::Story;
 /// # Errors
 /// Something is not as the story says.
 pub(crate) fn run(guest: &Guest) -> Result<()> {
-    println!("\n== building the command (release)");
-    let world = World::with_binary(build(Profile::Release)?)?;
+    let world = World::with_binary(command()?)?;
     // An interrupted demo must not leave a VM behind, and an interrupt runs no destructor.
     let sweeper = sweeper::start(world.root())?;
     let story = Story::new(world);
@@ -37,6 +38,15 @@ pub(crate) fn run(guest: &Guest) -> Result<()> {
     told?;
     println!("\nThe demo went as told, and nothing is left of it.");
     Ok(())
+}
+
+/// A release build, unless `STEADFAST_BIN` names another.
+fn command() -> Result<PathBuf> {
+    if std::env::var_os("STEADFAST_BIN").is_some() {
+        return Ok(command_under_test()?);
+    }
+    println!("\n== building the command (release)");
+    Ok(build(Profile::Release)?)
 }
 
 fn tell(story: &Story, guest: &Guest) -> steadfast_tests::Result<()> {

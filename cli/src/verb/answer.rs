@@ -8,7 +8,11 @@ use crate::reply::{End, Reply, document};
 
 /// Tells the answer. Where the library has none although something may have been done, it is one that says so: the
 /// contract promises an answer with exit 1, 6 and 8.
-pub(crate) fn reply(outcome: Result<Answer, Error>, domain: Option<&str>, done: &str) -> Result<Reply, Error> {
+pub(crate) fn reply(
+    outcome: Result<Answer, Error>,
+    domain: Option<&str>,
+    done: &str,
+) -> Result<Reply, Error> {
     match outcome {
         Ok(answer) => {
             let end = answer.worst().map_or(End::Done, End::Error);
@@ -34,12 +38,21 @@ fn without_results(domain: Option<&str>) -> Value {
 }
 
 fn page(answer: &Answer, done: &str) -> Page {
-    let name = answer.name.clone().or_else(|| answer.uuid.map(|uuid| uuid.to_string())).unwrap_or_default();
+    let name = answer
+        .name
+        .clone()
+        .or_else(|| answer.uuid.map(|uuid| uuid.to_string()))
+        .unwrap_or_default();
     if !answer.results.is_empty() {
         return results(&name, &answer.results);
     }
-    let known = [("generation", answer.generation), ("revision", answer.revision), ("pid", answer.pid.map(u64::from))];
-    let known: Vec<_> = known.iter().filter_map(|(what, value)| Some(format!("{what} {}", (*value)?))).collect();
+    let known = [
+        ("generation", answer.generation),
+        ("revision", answer.revision),
+        ("pid", answer.pid.map(u64::from)),
+    ];
+    let known: Vec<_> =
+        known.iter().filter_map(|(what, value)| Some(format!("{what} {}", (*value)?))).collect();
     let known = if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) };
     let done = if answer.changed { done } else { "nothing to change" };
     Page::new().line(format!("{name}: {done}{known}"))
@@ -47,7 +60,8 @@ fn page(answer: &Answer, done: &str) -> Page {
 
 fn results(name: &str, results: &[Ending]) -> Page {
     results.iter().fold(Page::new(), |page, ending| {
-        let reason = ending.error.as_ref().map(|error| format!(": {}", error.message)).unwrap_or_default();
+        let reason =
+            ending.error.as_ref().map(|error| format!(": {}", error.message)).unwrap_or_default();
         page.line(format!("{name}: {} {}{reason}", ending.id, word(ending.outcome)))
     })
 }
@@ -92,7 +106,9 @@ mod tests {
             assert_eq!(told.document.to_string(), expected);
             assert_eq!(told.end.exit_code(), kind.exit_code());
         }
-        for kind in [Kind::Invalid, Kind::NotFound, Kind::Conflict, Kind::Internal, Kind::Environment] {
+        for kind in
+            [Kind::Invalid, Kind::NotFound, Kind::Conflict, Kind::Internal, Kind::Environment]
+        {
             assert!(reply(Err(Error::new(kind, "no")), Some("web1"), "").is_err());
         }
     }

@@ -30,7 +30,9 @@ impl Check {
         match (self.repair, self.dry_run) {
             (false, _) => Repair::No,
             (true, true) => Repair::DryRun,
-            (true, false) => Repair::Yes { remove: if self.remove { Remove::Yes } else { Remove::No } },
+            (true, false) => {
+                Repair::Yes { remove: if self.remove { Remove::Yes } else { Remove::No } }
+            }
         }
     }
 }
@@ -38,7 +40,9 @@ impl Check {
 pub(crate) fn check(check: &Check, terms: &Terms) -> Result<Reply, Error> {
     let repair = check.repair();
     let report = match repair {
-        Repair::Yes { .. } => act(terms, async |host, request| host.check(&check.domains, repair, request).await)?,
+        Repair::Yes { .. } => {
+            act(terms, async |host, request| host.check(&check.domains, repair, request).await)?
+        }
         _ => look(terms, async |host, request| host.check(&check.domains, repair, request).await)?,
     };
     let end = if left(&report).next().is_some() { End::Findings } else { End::Done };
@@ -72,7 +76,8 @@ fn page(report: &Report) -> Page {
     }
     for waiting in &report.waiting {
         let (domain, device, since) = (&waiting.domain, &waiting.device, &waiting.since);
-        page = page.line(format!("waiting: {domain}: the guest has not let go of {device} since {since}"));
+        page = page
+            .line(format!("waiting: {domain}: the guest has not let go of {device} since {since}"));
     }
     for domain in &report.under_way {
         page = page.line(format!("under way: {domain}: a verb is changing it"));
@@ -99,14 +104,28 @@ mod tests {
     }
 
     fn report(findings: Vec<Finding>) -> Report {
-        let waiting = vec![Waiting { domain: "web1".into(), device: "old".into(), since: "2026-01-01T00:00:00Z".into() }];
-        Report { clean: findings.is_empty(), domains: 2, devices: 17, findings, waiting, under_way: vec!["db".into()] }
+        let waiting = vec![Waiting {
+            domain: "web1".into(),
+            device: "old".into(),
+            since: "2026-01-01T00:00:00Z".into(),
+        }];
+        Report {
+            clean: findings.is_empty(),
+            domains: 2,
+            devices: 17,
+            findings,
+            waiting,
+            under_way: vec!["db".into()],
+        }
     }
 
     #[test]
     fn a_finding_that_was_repaired_is_told_and_is_not_left() {
         assert_eq!(left(&report(vec![finding(Some(true))])).count(), 0);
-        assert_eq!(left(&report(vec![finding(Some(false)), finding(None), finding(Some(true))])).count(), 2);
+        assert_eq!(
+            left(&report(vec![finding(Some(false)), finding(None), finding(Some(true))])).count(),
+            2
+        );
     }
 
     #[test]

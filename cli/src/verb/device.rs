@@ -13,8 +13,10 @@ use crate::{absolute, document};
 
 /// `attach`
 #[derive(Debug, Args)]
-#[command(override_usage = "steadfast attach [OPTIONS] <DOMAIN> <DEVICE> <SPEC | --json DOC | --file FILE>
-       steadfast attach [OPTIONS] <DOMAIN> --file PLAN [--keep-going]")]
+#[command(
+    override_usage = "steadfast attach [OPTIONS] <DOMAIN> <DEVICE> <SPEC | --json DOC | --file FILE>
+       steadfast attach [OPTIONS] <DOMAIN> --file PLAN [--keep-going]"
+)]
 pub(crate) struct Attach {
     /// Its name or uuid
     domain: String,
@@ -98,21 +100,27 @@ pub(crate) fn attach(attach: &Attach, terms: &Terms) -> Result<Reply, Error> {
     let devices = attach.devices()?;
     let plan = if attach.keep_going { Plan::BestEffort } else { Plan::Whole };
     let domain = attach.domain.as_str();
-    change(terms, Some(domain), "attached", async |host, request| host.attach(domain, devices, plan, request).await)
+    change(terms, Some(domain), "attached", async |host, request| {
+        host.attach(domain, devices, plan, request).await
+    })
 }
 
 impl Attach {
     fn devices(&self) -> Result<Vec<(String, Value)>, Error> {
         let Some(device) = &self.device else { return self.plan() };
         if self.keep_going {
-            return Err(refused("--keep-going is for a plan, and one device is none", Some("attach")));
+            return Err(refused(
+                "--keep-going is for a plan, and one device is none",
+                Some("attach"),
+            ));
         }
         let mut document = match (&self.spec, &self.json, &self.file) {
             (Some(spec), ..) => Host::device_from_text(spec)?,
             (_, Some(json), _) => document::parse(json.as_bytes(), "--json")?,
             (_, _, Some(file)) => document::read(file)?,
             (None, None, None) => {
-                let message = format!("nothing says what {device} is: SPEC, --json or --file is missing");
+                let message =
+                    format!("nothing says what {device} is: SPEC, --json or --file is missing");
                 return Err(refused(message, Some("attach")));
             }
         };
@@ -140,7 +148,9 @@ pub(crate) fn detach(detach: &Detach, terms: &Terms) -> Result<Reply, Error> {
     let press = if detach.force { Press::Force } else { Press::Wait };
     let domain = detach.domain.as_str();
     let devices = detach.devices.clone();
-    change(terms, Some(domain), "detached", async |host, request| host.detach(domain, devices, press, request).await)
+    change(terms, Some(domain), "detached", async |host, request| {
+        host.detach(domain, devices, press, request).await
+    })
 }
 
 pub(crate) fn media(media: &Media, terms: &Terms) -> Result<Reply, Error> {
@@ -160,5 +170,7 @@ pub(crate) fn media(media: &Media, terms: &Terms) -> Result<Reply, Error> {
 }
 
 pub(crate) fn wait(Wait { domain, device }: &Wait, terms: &Terms) -> Result<Reply, Error> {
-    change(terms, Some(domain), "settled", async |host, request| host.wait(domain, device.as_deref(), request).await)
+    change(terms, Some(domain), "settled", async |host, request| {
+        host.wait(domain, device.as_deref(), request).await
+    })
 }

@@ -26,7 +26,8 @@ pub(crate) struct Log {
 
 pub(crate) fn list(terms: &Terms) -> Result<Reply, Error> {
     let domains = look(terms, async |host, _| host.list().await)?;
-    let mut table = Table::new(&["NAME", "PHASE", "RUNNING", "GENERATION", "PID", "DEVICES", "HOST", "UUID"]);
+    let mut table =
+        Table::new(&["NAME", "PHASE", "RUNNING", "GENERATION", "PID", "DEVICES", "HOST", "UUID"]);
     for domain in &domains {
         table.row([
             domain.name.clone(),
@@ -67,7 +68,9 @@ fn page(shown: &Shown) -> Page {
         match (key.as_str(), value) {
             // Said above already.
             ("name" | "uuid" | "devices", _) => {}
-            ("memory", Value::Number(bytes)) => field("memory", bytes.as_u64().map(size).unwrap_or_default()),
+            ("memory", Value::Number(bytes)) => {
+                field("memory", bytes.as_u64().map(size).unwrap_or_default())
+            }
             (key, Value::Object(parts)) => {
                 parts.iter().for_each(|(part, value)| field(&format!("{key}.{part}"), text(value)));
             }
@@ -129,7 +132,8 @@ pub(crate) fn locks(terms: &Terms) -> Result<Reply, Error> {
 
 pub(crate) fn log(log: &Log, terms: &Terms) -> Result<Reply, Error> {
     let limit = usize::try_from(log.limit).unwrap_or(usize::MAX);
-    let found = look(terms, async |host, _| host.log(log.domain.as_deref(), log.before, limit).await)?;
+    let found =
+        look(terms, async |host, _| host.log(log.domain.as_deref(), log.before, limit).await)?;
     let mut table = Table::new(&["SEQ", "AT", "DOMAIN", "VERB", "DEVICE", "SUMMARY"]);
     for entry in &found.entries {
         table.row([

@@ -108,11 +108,24 @@ impl Verb {
     /// Whether a revision of one record can be asked for with it.
     pub(crate) fn changes_one_domain(&self) -> bool {
         match self {
-            Self::Define(_) | Self::Undefine(_) | Self::Start(_) | Self::Pause(_) | Self::Resume(_) => true,
-            Self::Reset(_) | Self::Stop(_) | Self::Destroy(_) | Self::Attach(_) | Self::Detach(_) => true,
+            Self::Define(_)
+            | Self::Undefine(_)
+            | Self::Start(_)
+            | Self::Pause(_)
+            | Self::Resume(_) => true,
+            Self::Reset(_)
+            | Self::Stop(_)
+            | Self::Destroy(_)
+            | Self::Attach(_)
+            | Self::Detach(_) => true,
             Self::Media(_) | Self::Wait(_) => true,
             Self::Userdata(userdata) => userdata.changes(),
-            Self::List | Self::Show(_) | Self::Check(_) | Self::Locks | Self::Log(_) | Self::Export(_) => false,
+            Self::List
+            | Self::Show(_)
+            | Self::Check(_)
+            | Self::Locks
+            | Self::Log(_)
+            | Self::Export(_) => false,
             Self::Backup(_) | Self::Schema(_) | Self::Completions(_) | Self::Man => false,
         }
     }

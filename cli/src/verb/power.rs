@@ -19,7 +19,8 @@ pub(crate) struct Start {
 }
 
 pub(crate) fn start(Start { domain, paused }: &Start, terms: &Terms) -> Result<Reply, Error> {
-    let (boot, done) = if *paused { (Boot::Paused, "started, paused") } else { (Boot::Run, "started") };
+    let (boot, done) =
+        if *paused { (Boot::Paused, "started, paused") } else { (Boot::Run, "started") };
     change(terms, Some(domain), done, async |host, request| host.start(domain, boot, request).await)
 }
 
@@ -40,5 +41,7 @@ pub(crate) fn stop(Domain { domain }: &Domain, terms: &Terms) -> Result<Reply, E
 }
 
 pub(crate) fn destroy(Domain { domain }: &Domain, terms: &Terms) -> Result<Reply, Error> {
-    change(terms, Some(domain), "destroyed", async |host, request| host.destroy(domain, request).await)
+    change(terms, Some(domain), "destroyed", async |host, request| {
+        host.destroy(domain, request).await
+    })
 }

@@ -37,11 +37,15 @@ pub(crate) fn define(define: &Define, terms: &Terms) -> Result<Reply, Error> {
     absolute::domain(&mut document)?;
     let name = document["name"].as_str().map(str::to_owned);
     let replace = if define.replace { Replace::Allow } else { Replace::Refuse };
-    change(terms, name.as_deref(), "defined", async |host, request| host.define(document, replace, request).await)
+    change(terms, name.as_deref(), "defined", async |host, request| {
+        host.define(document, replace, request).await
+    })
 }
 
 pub(crate) fn undefine(Domain { domain }: &Domain, terms: &Terms) -> Result<Reply, Error> {
-    change(terms, Some(domain), "undefined", async |host, request| host.undefine(domain, request).await)
+    change(terms, Some(domain), "undefined", async |host, request| {
+        host.undefine(domain, request).await
+    })
 }
 
 pub(crate) fn export(Domain { domain }: &Domain, terms: &Terms) -> Result<Reply, Error> {

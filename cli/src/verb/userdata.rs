@@ -68,9 +68,11 @@ pub(crate) fn userdata(userdata: &Userdata, terms: &Terms) -> Result<Reply, Erro
                 host.userdata_put(domain, key, blob, request).await
             })
         }
-        Userdata::Remove { domain, key } => change(terms, Some(domain), "removed", async |host, request| {
-            host.userdata_remove(domain, key, request).await
-        }),
+        Userdata::Remove { domain, key } => {
+            change(terms, Some(domain), "removed", async |host, request| {
+                host.userdata_remove(domain, key, request).await
+            })
+        }
     }
 }
 
@@ -87,9 +89,7 @@ fn list(domain: &str, terms: &Terms) -> Result<Reply, Error> {
 
 fn get(domain: &str, key: &str, file: &str, terms: &Terms) -> Result<Reply, Error> {
     let blob = look(terms, async |host, _| host.userdata_get(domain, key).await)?;
-    let document = |file: Option<&str>, value: Value| {
-        json!({ "key": key, "size": blob.len(), "file": file, "value_base64": value })
-    };
+    let document = |file: Option<&str>, value: Value| json!({ "key": key, "size": blob.len(), "file": file, "value_base64": value });
     if file == "-" {
         let document = document(None, base64::encode(&blob).into());
         return Ok(Reply { document, text: Text::Bytes(blob), end: End::Done });

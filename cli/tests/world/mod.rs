@@ -45,7 +45,11 @@ impl World {
     /// The command with an environment of its own, without folders.
     pub(crate) fn bare(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_steadfast"));
-        command.current_dir(self.path()).env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
+        command
+            .current_dir(self.path())
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .stdin(Stdio::null());
         command
     }
 
@@ -86,7 +90,11 @@ pub(crate) fn said(command: &mut Command) -> Said {
 impl From<std::process::Output> for Said {
     fn from(output: std::process::Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Self {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
     }
 }
 
@@ -100,9 +108,11 @@ impl Said {
 
     /// The error on stderr in its JSON form.
     pub(crate) fn error(&self) -> Value {
-        let document: Value = serde_json::from_str(&self.stderr).unwrap_or_else(|error| panic!("{error}: {self:?}"));
+        let document: Value =
+            serde_json::from_str(&self.stderr).unwrap_or_else(|error| panic!("{error}: {self:?}"));
         assert_eq!(document["schema"], 1);
-        let keys: Vec<_> = document["error"].as_object().unwrap().keys().map(String::as_str).collect();
+        let keys: Vec<_> =
+            document["error"].as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, ["kind", "message", "causes", "hint"]);
         document["error"].clone()
     }
@@ -113,7 +123,10 @@ impl Said {
         assert_eq!(self.stdout, "", "{self:?}");
         let forms = ["error: ", "cause: ", "hint: "];
         assert!(self.stderr.starts_with(forms[0]), "{self:?}");
-        assert!(self.stderr.lines().all(|line| forms.iter().any(|form| line.starts_with(form))), "{self:?}");
+        assert!(
+            self.stderr.lines().all(|line| forms.iter().any(|form| line.starts_with(form))),
+            "{self:?}"
+        );
         self
     }
 }

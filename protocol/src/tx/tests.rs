@@ -211,16 +211,50 @@ fn a_change_keeps_the_old_medium_until_it_is_settled() {
 }
 
 #[test]
-fn a_removal_asked_for_again_has_another_intent_and_stays_acknowledged() {
+fn a_removal_asked_for_again_has_another_intent_while_somebody_waits_for_it() {
     let acknowledged = DevicePhase::Removing { acknowledged: Acknowledged::Yes };
     let mut tx = with(DISK, acknowledged.clone());
+    let before = tx.clone();
+    tx.take_over(NOW, &BTreeSet::new()).unwrap();
+    assert_eq!(tx, before, "nobody waits for it, so the record does not move on");
     tx.intend_removal(NOW, &["one"]).unwrap();
-    assert_eq!((tx.devices["one"].intent, &tx.devices["one"].phase), (Serial(11), &acknowledged));
+    assert_eq!((tx.devices["one"].intent, &tx.devices["one"].phase), (Serial(11), &removing()));
     let found = tx.take_over(NOW, &BTreeSet::new()).unwrap();
-    assert_eq!((found["one"].intent, &found["one"].phase), (Serial(12), &acknowledged));
+    assert_eq!((found["one"].intent, &found["one"].phase), (Serial(12), &removing()));
     assert_eq!(tx.devices["one"], found["one"]);
     let found = tx.take_over(NOW, &BTreeSet::from([Serial(1)])).unwrap();
     assert_eq!(found["one"].intent, Serial(12), "this owner has asked already");
+}
+
+#[test]
+fn only_removals_are_acknowledged_and_all_of_them_are_told() {
+    let mut tx = with(DISK, removing());
+    assert_eq!(tx.acknowledge(), ["one"]);
+    assert_eq!(tx.devices["one"].phase, DevicePhase::Removing { acknowledged: Acknowledged::Yes });
+    assert_eq!(tx.acknowledge(), ["one"]);
+    for phase in [DevicePhase::Adding, changing(), DevicePhase::Present] {
+        let mut tx = with(DRIVE, phase);
+        let before = tx.clone();
+        assert_eq!(tx.acknowledge(), [""; 0]);
+        assert_eq!(tx, before);
+    }
+}
+
+#[test]
+fn a_serial_is_known_by_front_end_medium_and_coming_medium() {
+    let tx = with(DRIVE, changing());
+    let known: Vec<_> = (0..5).filter(|serial| tx.knows(&[Serial(*serial)])).collect();
+    assert_eq!(known, [1, 2, 3]);
+    assert!(tx.knows(&[Serial(9), Serial(2)]));
+    assert!(!with(DRIVE, DevicePhase::Present).knows(&[Serial(3)]));
+}
+
+#[test]
+fn the_record_is_edited_alone_only_where_nothing_runs() {
+    assert_eq!(record(Phase::Defined).defined(), Ok(()));
+    for phase in [Phase::Building, Phase::Live, dying(Then::Defined)] {
+        assert_eq!(record(phase).defined(), Err(Conflict::Phase(phase)));
+    }
 }
 
 #[test]

@@ -93,11 +93,8 @@ fn blocked_signals() {
         before
     };
     // SAFETY: reads a set.
-    assert_eq!(
-        unsafe { libc::sigismember(&raw const before, libc::SIGTERM) },
-        1,
-        "the mask is as it was"
-    );
+    let blocked = unsafe { libc::sigismember(&raw const before, libc::SIGTERM) };
+    assert_eq!(blocked, 1, "the mask is as it was");
 }
 
 #[test]
@@ -133,10 +130,8 @@ fn reaping_thread() {
         assert_eq!((reaper.join().unwrap(), SIGNALS.load(Ordering::SeqCst)), (0, 0));
     });
     // SAFETY: asks for children of any kind.
-    assert_eq!(
-        unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG | libc::__WALL) },
-        -1
-    );
+    let child = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG | libc::__WALL) };
+    assert_eq!(child, -1);
 }
 
 #[test]
