@@ -63,7 +63,7 @@ impl Drop for ProgressLine {
 fn show(events: &Receiver<Event>) {
     let began = Instant::now();
     let mut stage: Option<(String, Instant)> = None;
-    let mut drawn: Option<Instant> = None;
+    let mut drawn: Option<(String, Instant)> = None;
     loop {
         match events.recv_timeout(TICK) {
             Ok(Event::Now(progress)) => {
@@ -75,12 +75,12 @@ fn show(events: &Receiver<Event>) {
             Ok(Event::End) | Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if let Some((text, since)) = &stage
-            && began.elapsed() >= PATIENCE
-            && drawn.is_none_or(|drawn| drawn.elapsed() >= TICK)
-        {
-            rewrite(&line(text, since.elapsed()));
-            drawn = Some(Instant::now());
+        let Some((text, since)) = &stage else { continue };
+        let line = line(text, since.elapsed());
+        let due = |(known, at): &(String, Instant)| *known != line && at.elapsed() >= TICK;
+        if began.elapsed() >= PATIENCE && drawn.as_ref().is_none_or(due) {
+            rewrite(&line);
+            drawn = Some((line, Instant::now()));
         }
     }
     if drawn.is_some() {

@@ -1,6 +1,8 @@
 //! A verb's way to the library: the host it opens, the terms it asks with, the runtime it runs on.
 
-use steadfast::{Access, Answer, Error, Host, Kind, Options, Request};
+use std::sync::Arc;
+
+use steadfast::{Access, Answer, Error, Host, Kind, OnProgress, Options, Request};
 use tokio::runtime::Builder;
 
 use crate::arguments::Terms;
@@ -41,6 +43,7 @@ fn with_host<T>(
     verb: impl AsyncFnOnce(&Host, &Request) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let folders = Folders::of(terms)?;
+    tracing::debug!(?folders, ?access, "opening the host");
     let mut options = Options::new(folders.state, folders.run);
     options.access = access;
     let line = ProgressLine::on_terminal(terms.loudness());
@@ -49,7 +52,7 @@ fn with_host<T>(
         if_needed: terms.if_needed,
         lock_timeout: terms.lock_timeout,
         timeout: terms.timeout,
-        progress: line.as_ref().map(ProgressLine::callback),
+        progress: Some(traced(line.as_ref().map(ProgressLine::callback))),
     };
     let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| {
         Error::new(Kind::Environment, "the runtime can't be built").because(error)
@@ -61,4 +64,14 @@ fn with_host<T>(
     // A wait that has passed its deadline may still hold a thread; the process ends without it.
     runtime.shutdown_background();
     outcome
+}
+
+/// Progress for the trace too: it is the library's word for how far a verb got.
+fn traced(shown: Option<OnProgress>) -> OnProgress {
+    Arc::new(move |progress| {
+        tracing::debug!(?progress);
+        if let Some(show) = &shown {
+            show(progress);
+        }
+    })
 }

@@ -1,5 +1,7 @@
 //! Domains that do not run: every verb that changes the record alone.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 mod world;
 
 use serde_json::{Value, json};
@@ -303,4 +305,22 @@ fn an_answer_that_cannot_be_written_does_not_undo_the_verb() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: the verb is done, but"));
     assert!(device(&world, "r").is_some());
+}
+
+#[test]
+fn a_trace_goes_to_stderr_and_only_when_it_is_asked_for() {
+    let world = world();
+    let said = world.run(&["attach", "web1", "r", "rng", "-o", "json", "-v"]);
+    assert!(said.stderr.contains("opening the host"), "{said:?}");
+    said.document();
+    assert_eq!(world.run(&["attach", "web1", "s", "rng", "-o", "json"]).stderr, "");
+    let mut command = world.command();
+    let traced =
+        self::said(command.env("STEADFAST_LOG", "steadfast=debug").args(["detach", "web1", "s"]));
+    assert!(traced.stderr.contains("opening the host"), "{traced:?}");
+    command.env("STEADFAST_LOG", "off");
+    assert_eq!(
+        self::said(&mut command).stderr.lines().filter(|line| line.contains("opening")).count(),
+        0
+    );
 }

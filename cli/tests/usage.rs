@@ -5,7 +5,7 @@ mod world;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Stdio;
 
 use world::{World, said};
@@ -307,9 +307,17 @@ fn an_empty_argv_is_a_mistake_and_no_panic() {
 }
 
 #[test]
-fn tracing_is_only_written_when_it_is_asked_for() {
+fn a_filter_that_is_none_is_a_mistake() {
     let world = World::new();
     said(world.command().env("STEADFAST_LOG", "===").arg("list")).refused(2);
-    let said = world.run(&["man"]);
-    assert_eq!(said.stderr, "");
+}
+
+#[test]
+fn a_signal_ends_the_command_as_it_ends_any_other() {
+    let world = World::new();
+    let mut command = world.command();
+    let mut child = command.args(["define", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(15));
 }

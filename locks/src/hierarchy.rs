@@ -133,7 +133,7 @@ impl<L: Level> Permit<'_, L> {
     where
         L: Outside<In>,
     {
-        Permit { _trace: Trace::enter::<In>(), place: PhantomData }
+        Permit { _trace: Trace::enter(In::NAME, In::DEPTH), place: PhantomData }
     }
 }
 

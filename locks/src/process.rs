@@ -37,6 +37,10 @@ pub enum ProcessState {
 /// A start time that no process has, and that fits a signed 64-bit column.
 const UNKNOWN_START: u64 = i64::MAX as u64;
 
+/// Zero, or the process that [`STARTED`] belongs to.
+static PID: AtomicU32 = AtomicU32::new(0);
+static STARTED: AtomicU64 = AtomicU64::new(0);
+
 impl ProcessId {
     /// The calling process. Read once, and again after a fork.
     ///
@@ -44,9 +48,6 @@ impl ProcessId {
     /// an identity is found running by nobody.
     #[must_use]
     pub fn current() -> Self {
-        /// Zero, or the process that [`STARTED`] belongs to.
-        static PID: AtomicU32 = AtomicU32::new(0);
-        static STARTED: AtomicU64 = AtomicU64::new(0);
         static ON_FORK: Once = Once::new();
         extern "C" fn forget() {
             PID.store(0, Ordering::Relaxed);
@@ -57,10 +58,10 @@ impl ProcessId {
             // SAFETY: the handler is a plain function that does one atomic store, which is allowed after a fork.
             unsafe { libc::pthread_atfork(None, None, Some(forget)) };
         });
-        let pid = std::process::id();
-        if PID.load(Ordering::Acquire) == pid {
-            return Self { pid, started: STARTED.load(Ordering::Relaxed) };
+        if let Some(own) = Self::remembered() {
+            return own;
         }
+        let pid = std::process::id();
         match Self::of(pid) {
             Ok(Some(own)) => {
                 STARTED.store(own.started, Ordering::Relaxed);
@@ -69,6 +70,13 @@ impl ProcessId {
             }
             Ok(None) | Err(_) => Self { pid, started: UNKNOWN_START },
         }
+    }
+
+    /// What was read before, if it was by this process.
+    fn remembered() -> Option<Self> {
+        let pid = std::process::id();
+        let own = PID.load(Ordering::Acquire) == pid;
+        own.then(|| Self { pid, started: STARTED.load(Ordering::Relaxed) })
     }
 
     /// Who has this pid now, zombies included; `None` where nobody has.
@@ -189,21 +197,35 @@ mod tests {
     #[test]
     fn a_forked_child_is_not_taken_for_its_parent() {
         let parent = ProcessId::current();
-        // SAFETY: the child reads /proc, exits with _exit, and takes no lock that another thread may hold but the
-        // allocator's, which the C library makes usable after a fork.
-        let child = unsafe { libc::fork() };
-        if child == 0 {
+        let is_itself = || {
             let own = ProcessId::current();
-            let right = own != parent
+            own != parent
                 && own.pid == std::process::id()
-                && ProcessId::of(own.pid).ok() == Some(Some(own));
+                && ProcessId::of(own.pid).ok() == Some(Some(own))
+        };
+        // SAFETY: the C library makes its allocator usable after a fork, and the child takes no other lock.
+        let child = unsafe { libc::fork() };
+        // What was remembered is gone at once, for the child of a child may be given the parent's pid.
+        assert!(holds_in(child, || PID.load(Ordering::Relaxed) == 0 && is_itself()));
+        // A clone goes past the handler.
+        let flags = libc::c_long::from(libc::SIGCHLD);
+        // SAFETY: memory is copied, not shared, and the child allocates nothing.
+        let child =
+            unsafe { libc::syscall(libc::SYS_clone, flags, 0usize, 0usize, 0usize, 0usize) };
+        assert!(holds_in(child as i32, || ProcessId::remembered().is_none()));
+        assert_eq!(ProcessId::current(), parent);
+    }
+
+    /// In the child, checks and ends; in the parent, what it found.
+    fn holds_in(child: i32, check: impl Fn() -> bool) -> bool {
+        if child == 0 {
+            let status = if check() { 0 } else { 1 };
             // SAFETY: ends the child without running the parent's exit handlers.
-            unsafe { libc::_exit(if right { 0 } else { 1 }) }
+            unsafe { libc::_exit(status) }
         }
         let mut status = 0;
-        // SAFETY: waits for the child forked above and nobody else's.
+        // SAFETY: waits for the child made just now and nobody else's.
         unsafe { libc::waitpid(child, &raw mut status, 0) };
-        assert_eq!(status, 0);
-        assert_eq!(ProcessId::current(), parent);
+        status == 0
     }
 }

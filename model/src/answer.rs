@@ -60,7 +60,7 @@ impl World {
             }
             Request::Fast(view) => {
                 if let Some((view, tx)) = run.late.take() {
-                    self.commit(slot, &view, tx);
+                    self.commit(slot, run, &view, tx);
                 }
                 Answer::Record(Box::new(self.load(&view, choice, broken)))
             }
@@ -82,6 +82,7 @@ impl World {
                 Answer::Flag(plain)
             }
             Request::Connect(generation) => {
+                run.began.get_or_insert(generation);
                 Answer::Session(match self.qemus.get_mut(&generation) {
                     None => Err(Lost::Absent),
                     Some(_) if !plain => Err(Lost::Silent),

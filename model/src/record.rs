@@ -37,7 +37,7 @@ impl World {
     }
 
     /// Commits what a section left.
-    pub(crate) fn commit(&mut self, slot: usize, view: &View<u8>, tx: Tx<Gadget>) {
+    pub(crate) fn commit(&mut self, slot: usize, run: &Run, view: &View<u8>, tx: Tx<Gadget>) {
         let before = (self.row.clone(), self.devices.clone());
         self.row = tx.row().cloned();
         if let Some(row) = &mut self.row {
@@ -63,6 +63,15 @@ impl World {
             self.break_rule("the counter went back (R10)");
         }
         self.counter = tx.counter();
+        let marked = self.row.as_ref().filter(|row| {
+            let live = before.0.as_ref().is_some_and(|old| old.phase == Phase::Live);
+            live && matches!(row.phase, Phase::Dying { .. })
+        });
+        if matches!(run.verb, Verb::Stop(_))
+            && marked.is_some_and(|row| run.began.is_some_and(|began| began != row.generation))
+        {
+            self.break_rule("a verb marked a generation that it had not begun on (R14)");
+        }
         let runs = |row: &Option<Row<Gadget>>| {
             row.as_ref().filter(|row| row.phase == Phase::Live).map(|row| row.generation)
         };
@@ -96,7 +105,8 @@ impl World {
                 Came::Removed => {
                     !(is_there && entry.is_some_and(|one| run.asked.contains(&one.serial)))
                 }
-                Came::Undone | Came::Failed => entry.is_none_or(settled),
+                Came::Undone => entry.is_none(),
+                Came::Failed => entry.is_none_or(settled),
                 Came::Pending => entry.is_some_and(|one| one.phase.is_open()),
                 Came::Rejected | Came::Unchanged => true,
             };

@@ -61,6 +61,8 @@ pub struct Run {
     pub told: Vec<Reply<()>>,
     /// Slow locks held.
     pub holds: BTreeSet<Generation>,
+    /// The generation it first went to.
+    pub(crate) began: Option<Generation>,
     /// Removals asked of QEMU in this ownership (R16).
     pub asked: BTreeSet<Serial>,
     /// Refusals of the guest, heard while it watched.
@@ -85,7 +87,7 @@ impl Eq for Run {}
 
 impl Hash for Run {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // Verb and log decide the request, the holds and what was asked.
+        // Verb and log decide the request, the holds, where it began and what was asked.
         (&self.verb, self.digest, &self.told, &self.rejected, self.abandoned).hash(state);
     }
 }
@@ -112,6 +114,7 @@ impl Run {
             request,
             told: Vec::new(),
             holds: BTreeSet::new(),
+            began: None,
             asked: BTreeSet::new(),
             rejected: BTreeSet::new(),
             abandoned: false,

@@ -3,7 +3,7 @@
 use stateright::{Model, Property};
 use steadfast_protocol::{Generation, Serial, View};
 
-use crate::{Choice, Ending, Request, Run, Slot, Verb, World, properties, run::Did};
+use crate::{Came, Choice, Ending, Request, Run, Slot, Verb, World, properties, run::Did};
 
 /// A rule that a negative control breaks, in the world and never in the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,9 +63,19 @@ impl State {
     pub fn ended(&self, how: impl Fn(&Ending) -> bool) -> bool {
         self.slots.iter().flat_map(|slot| &slot.endings).any(how)
     }
+
+    /// Whether any verb said this of that device.
+    pub fn says(&self, id: u8, came: Came) -> bool {
+        self.ended(|how| how.says(id, came))
+    }
+
+    /// Whether any verb failed so.
+    pub fn fails(&self, error: &str) -> bool {
+        self.ended(|how| matches!(how, Ending::Error(name) if *name == error))
+    }
 }
 
-/// A named thing that has to happen somewhere.
+/// A named thing that has to happen somewhere, or to be so everywhere.
 pub type Sometimes = (&'static str, fn(&Scenario, &State) -> bool);
 
 /// Processes, a world, and what has to happen in some run of it.
@@ -79,6 +89,8 @@ pub struct Scenario {
     pub broken: Option<Rule>,
     /// What has to happen in some run, lest the rest be vacuous.
     pub sometimes: Vec<Sometimes>,
+    /// What has to be so in every state of this scenario, besides what has to be so in all.
+    pub always: Vec<Sometimes>,
 }
 
 impl Model for Scenario {
@@ -124,7 +136,8 @@ impl Model for Scenario {
         let always = properties::ALWAYS.iter().map(|(name, holds)| Property::always(name, *holds));
         let sometimes =
             self.sometimes.iter().map(|(name, happens)| Property::sometimes(name, *happens));
-        always.chain(sometimes).collect()
+        let here = self.always.iter().map(|(name, holds)| Property::always(name, *holds));
+        always.chain(here).chain(sometimes).collect()
     }
 }
 
@@ -235,7 +248,7 @@ impl State {
             if broken == Some(Rule::CommitFirst) && late && request != Request::Launch {
                 run.late = Some((view, tx));
             } else {
-                self.world.commit(at, &view, tx);
+                self.world.commit(at, &run, &view, tx);
             }
         }
         if run.abandoned && !matches!(next, Ok(Request::Spawn(_))) {

@@ -3,8 +3,8 @@
 use std::{future::Future, pin::Pin};
 
 use steadfast_protocol::{
-    Definition, Domain, Door, Error, Outcome, Plan, Press, Replace, Session, Signal, Swap, Terms,
-    Waited,
+    Definition, DevicePhase, Domain, Door, Entry, Error, Ground, Mend, Outcome, Plan, Press,
+    Replace, Serial, Session, Signal, Swap, Terms, Waited,
 };
 
 use crate::{Gadget, tape::Sim};
@@ -35,6 +35,8 @@ pub enum Verb {
     Media(u8, Option<u8>, Door),
     /// reset
     Reset,
+    /// check --repair, of a back end of that serial that looked like an orphan
+    Strip(u64),
     /// wait
     Wait,
 }
@@ -124,6 +126,16 @@ impl From<Vec<(u8, Outcome<()>)>> for Ending {
 }
 
 impl Verb {
+    /// An attach of one device.
+    pub fn attach(id: u8, gadget: Gadget) -> Self {
+        Self::Attach(vec![(id, gadget)], Plan::Whole)
+    }
+
+    /// A detach of one device, with the guest's consent.
+    pub fn detach(id: u8) -> Self {
+        Self::Detach(vec![id], Press::Wait)
+    }
+
     /// The production future of this verb.
     pub(crate) fn future(self, sim: Sim) -> Pin<Box<dyn Future<Output = Ending> + Send>> {
         Box::pin(async move { self.run(&sim).await.unwrap_or_else(Ending::from) })
@@ -163,6 +175,13 @@ impl Verb {
             Self::Reset => {
                 session.signal(DOMAIN, Signal::Reset, terms).await?;
             }
+            Self::Strip(serial) => {
+                let Ground::Live(mut owner) = session.begin(DOMAIN).await? else {
+                    return Ok(Ending::Done);
+                };
+                let outcome = owner.mend(orphan(Serial(serial))).await?;
+                return Ok(vec![(ORPHAN, outcome)].into());
+            }
             Self::Wait => {
                 return Ok(match session.wait(DOMAIN, None).await? {
                     Waited::Clear => Ending::Done,
@@ -176,3 +195,12 @@ impl Verb {
 
 /// Slots of every machine.
 pub(crate) const SLOTS: u8 = 4;
+
+/// The id under which a repair answers.
+const ORPHAN: u8 = 99;
+
+fn orphan(serial: Serial) -> Mend<Gadget> {
+    let (medium, intent, phase) = (serial, serial, DevicePhase::Present);
+    let entry = Entry { spec: Gadget::SCSI, place: 0, serial, medium, intent, phase };
+    Mend::Strip { id: ORPHAN, entry }
+}

@@ -1,7 +1,7 @@
 //! Negative controls: the world breaks one rule, and the checker has to find it. The protocol is the production one.
 
 use steadfast_model::{Faults, Gadget, Rule, Scenario, Slot, Verb, World, explore};
-use steadfast_protocol::{Plan, Press};
+use steadfast_protocol::Press;
 
 fn finds(rule: Rule, scenario: Scenario) {
     let sound = explore(scenario.clone());
@@ -9,10 +9,6 @@ fn finds(rule: Rule, scenario: Scenario) {
     let found = explore(Scenario { broken: Some(rule), ..scenario });
     eprintln!("{rule:?} broken: {} states\n{}", found.states, found.violations.join("\n"));
     assert!(!found.violations.is_empty(), "{rule:?} is broken and nothing is found");
-}
-
-fn attach(id: u8, gadget: Gadget) -> Verb {
-    Verb::Attach(vec![(id, gadget)], Plan::Whole)
 }
 
 fn kills(kills: u8) -> Faults {
@@ -25,7 +21,7 @@ fn recovery_without_fence_is_found() {
         Rule::Fence,
         Scenario {
             world: World::running([]).with(kills(1)),
-            slots: vec![Slot::new([attach(1, Gadget::SCSI)]).or(Verb::Wait)],
+            slots: vec![Slot::new([Verb::attach(1, Gadget::SCSI)]).or(Verb::Wait)],
             ..Scenario::default()
         },
     );
@@ -49,7 +45,7 @@ fn commit_after_the_effect_is_found() {
         Rule::CommitFirst,
         Scenario {
             world: World::running([]),
-            slots: vec![Slot::new([attach(1, Gadget::SCSI)])],
+            slots: vec![Slot::new([Verb::attach(1, Gadget::SCSI)])],
             ..Scenario::default()
         },
     );

@@ -49,7 +49,7 @@ impl<P: Platform> Session<'_, P> {
                 let doubt = described.doubt();
                 match described.carry_out(plan).await {
                     Ok(rest) => return Ok(outcomes.into_iter().chain(rest).collect()),
-                    Err(Error::Unknown) => Some((outcomes, doubt)),
+                    Err(Error::Unknown) => Some((outcomes, doubt.having_asked(owner.asked))),
                     Err(error) => return Err(error),
                 }
             }

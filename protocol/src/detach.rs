@@ -59,13 +59,23 @@ impl<P: Platform> Owner<'_, P> {
         &mut self,
         things: Vec<Thing<P::Spec>>,
     ) -> Result<Departed<P>, Error<P>> {
+        let asked = self.asked.clone();
         let mut doubtful = things.iter().any(|thing| self.asked.contains(&thing.entry.serial));
         let ask: Vec<_> = things
             .iter()
             .filter(|thing| self.asked.insert(thing.entry.serial))
             .map(|thing| thing.entry.command(Step::Unplug))
             .collect();
-        let replies = self.tell(ask).await?;
+        let replies = match self.tell(ask).await {
+            Err(Error::Unknown) => {
+                // Nobody knows which of these QEMU got.
+                for thing in things.iter().filter(|thing| !asked.contains(&thing.entry.serial)) {
+                    self.asked.remove(&thing.entry.serial);
+                }
+                return Err(Error::Unknown);
+            }
+            replies => replies?,
+        };
         doubtful |= replies.iter().any(|reply| *reply != Reply::Done);
         let mut deleted = BTreeSet::new();
         if !doubtful {
@@ -91,7 +101,7 @@ impl<P: Platform> Owner<'_, P> {
     }
 
     /// SCSI and USB devices leave without their guest, some 50 ms after they were asked to.
-    async fn listen_for_qemu(
+    pub(crate) async fn listen_for_qemu(
         &mut self,
         things: &[Thing<P::Spec>],
     ) -> Result<BTreeSet<Serial>, Error<P>> {
@@ -177,7 +187,7 @@ impl<P: Platform> Session<'_, P> {
                             rejected: owner.rejected,
                         }))
                     }
-                    Err(Error::Unknown) => Some(Err(doubt)),
+                    Err(Error::Unknown) => Some(Err(doubt.having_asked(owner.asked))),
                     Err(error) => return Err(error),
                 }
             }

@@ -1,5 +1,7 @@
 //! What a verb tells its user where a monitor fell silent in the middle: only fence and query resolve it (R12).
 
+use std::collections::BTreeSet;
+
 use crate::{
     Conflict, DevicePhase, Domain, Error, Generation, Ground, Id, Outcome, Outcomes, Owner,
     Platform, Serial, Session, View, tx::Thing,
@@ -22,6 +24,7 @@ pub(crate) struct Doubt<P: Platform> {
     generation: Generation,
     /// The device, its serial, and the serial of the intent.
     intents: Vec<(Id<P>, Serial, Serial)>,
+    asked: BTreeSet<Serial>,
 }
 
 impl<P: Platform> Owner<'_, P> {
@@ -31,7 +34,14 @@ impl<P: Platform> Owner<'_, P> {
             .iter()
             .map(|thing| (thing.id.clone(), thing.entry.serial, thing.entry.intent))
             .collect();
-        Doubt { aim, generation: self.guard.generation(), intents }
+        Doubt { aim, generation: self.guard.generation(), intents, asked: BTreeSet::new() }
+    }
+}
+
+impl<P: Platform> Doubt<P> {
+    /// Whoever resolves it is the same owner: removals QEMU is known to have been asked for are not asked again (R16).
+    pub(crate) fn having_asked(self, asked: BTreeSet<Serial>) -> Self {
+        Self { asked, ..self }
     }
 }
 
@@ -45,9 +55,8 @@ impl<P: Platform> Session<'_, P> {
         domain: Domain,
         doubt: Doubt<P>,
     ) -> Result<Outcomes<P>, Error<P>> {
-        let Doubt { aim, generation, intents } = doubt;
-        let none = std::collections::BTreeSet::new;
-        match self.begin_again(domain, Some(generation), none(), none()).await {
+        let Doubt { aim, generation, intents, asked } = doubt;
+        match self.begin_again(domain, Some(generation), asked, BTreeSet::new()).await {
             Ok(Ground::Live(_)) => {}
             // The generation ended, and the intents with it.
             Ok(Ground::Defined) => return Err(Conflict::Ended.into()),

@@ -1,7 +1,10 @@
 //! check --repair: the record follows the VM, under the owner's lock, after a second look.
 
+use std::collections::BTreeMap;
+
 use crate::{
-    Conflict, DevicePhase, Entry, Error, Id, Outcome, Owner, Platform, Reply, Spec, Step, View,
+    Conflict, DevicePhase, Domain, Drive, Entry, Error, Generation, Id, Outcome, Owner, Phase,
+    Platform, Reply, Session, Spec, Step, View,
     tx::{End, Thing},
 };
 
@@ -43,6 +46,58 @@ pub enum Mend<S: Spec> {
     },
 }
 
+impl<P: Platform> Session<'_, P> {
+    /// Takes a row back to where it belongs whose QEMU is gone, marked to go, or was never spawned. One that lives is
+    /// left alone.
+    ///
+    /// # Errors
+    /// [`Error::Pending`]: marked, killed, not yet dead. [`Conflict::Gone`].
+    ///
+    /// # Cancel safety
+    /// Done or not; what is marked, any mutating verb finishes.
+    ///
+    /// # Lock order
+    /// `Fast`; `Slow` outside it for a row that is `Building`.
+    pub async fn settle_dead(&mut self, domain: Domain) -> Result<(), Error<P>> {
+        match self.ground(domain).await {
+            Err(Error::Conflict(Conflict::Phase(Phase::Live))) => Ok(()),
+            settled => settled,
+        }
+    }
+
+    /// Gives a QEMU that runs without a record the `Defined` row of its domain: that one says so from now on, and
+    /// `entries` say what QEMU has. The platform knows the process that the row is to name.
+    ///
+    /// # Errors
+    /// A [`Conflict`] where the row is not `Defined`, or the generation is over. [`Error::Silent`].
+    ///
+    /// # Cancel safety
+    /// Done or not.
+    ///
+    /// # Lock order
+    /// `Slow` of that generation, `Fast` inside it.
+    pub async fn readopt(
+        &mut self,
+        domain: Domain,
+        generation: Generation,
+        entries: BTreeMap<Id<P>, Entry<P::Spec>>,
+    ) -> Result<(), Error<P>> {
+        let platform = self.platform();
+        let mut guard = self.slow(domain, generation).await?;
+        guard.stage("repair");
+        // That its monitor answers under the slow lock is the second look.
+        let monitor = platform.connect(guard.hold(), domain, generation).await;
+        let Ok(mut monitor) = monitor.map_err(Error::Platform)? else {
+            return Err(Error::Silent);
+        };
+        let sight = platform.look(&mut monitor).await.map_err(Error::Platform)?;
+        sight.ok_or(Error::Silent)?;
+        let view = View::all().durable();
+        guard.fast(view, move |tx| tx.readopt(generation, entries)).await??;
+        Ok(())
+    }
+}
+
 impl<P: Platform> Owner<'_, P> {
     /// Does one repair, where a second look still finds what called for it.
     ///
@@ -62,8 +117,21 @@ impl<P: Platform> Owner<'_, P> {
                 self.write(id, entry).await
             }
             Mend::Follow { id, entry } => {
-                if !sight.fronts.contains_key(&entry.serial) {
+                let Some(drive) = sight.fronts.get(&entry.serial).copied() else {
                     return Ok(Outcome::Unchanged);
+                };
+                // What was intended with it since says more than what was seen before.
+                let recorded = self.recorded(id.clone()).await?;
+                let Some(old) = recorded.filter(|old| old.entry.intent == entry.intent) else {
+                    return Ok(Outcome::Unchanged);
+                };
+                let old = old.entry;
+                if old.medium != entry.medium {
+                    if drive == Drive::Holds(old.medium) {
+                        return Ok(Outcome::Unchanged);
+                    }
+                    let medium = old.spec.medium().flatten().cloned();
+                    self.strip_medium(&old, medium, old.medium, id.clone()).await?;
                 }
                 self.write(id, entry).await
             }
@@ -75,13 +143,12 @@ impl<P: Platform> Owner<'_, P> {
                 if let [Reply::Refused(words)] = told.as_slice() {
                     return Ok(Outcome::Failed(Some(words.clone())));
                 }
-                let platform = self.guard.platform();
-                let serials = [entry.serial].into();
-                platform.listen(&mut self.monitor, &serials).await.map_err(Error::Platform)?;
-                if self.look().await?.fronts.contains_key(&entry.serial) {
+                let things = [Thing { id, entry }];
+                self.listen_for_qemu(&things).await?;
+                if self.look().await?.fronts.contains_key(&things[0].entry.serial) {
                     return Ok(Outcome::Pending);
                 }
-                self.strip(&[Thing { id, entry }]).await?;
+                self.strip(&things).await?;
                 Ok(Outcome::Removed)
             }
             Mend::Drop { id } => {

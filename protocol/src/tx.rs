@@ -447,6 +447,32 @@ impl<S: Spec> Tx<S> {
         });
     }
 
+    /// `Defined` to `Live` for a QEMU that runs without a record, under its generation's slow lock.
+    pub(crate) fn readopt(
+        &mut self,
+        generation: Generation,
+        entries: BTreeMap<S::Id, Entry<S>>,
+    ) -> Decided<S, ()> {
+        self.defined()?;
+        if let Some(row) = &mut self.row {
+            row.phase = Phase::Live;
+            row.generation = generation;
+        }
+        let drawn = entries.values().flat_map(|entry| [entry.serial.0, entry.medium.0]);
+        self.counter = drawn.chain([self.counter, generation.0]).max().unwrap_or(self.counter);
+        for (id, mut entry) in entries {
+            if entry.serial == Serial::default() {
+                // QEMU has it not: recorded as present, it is found stale and can be seen to go.
+                entry.serial = Serial(self.draw());
+                entry.medium = entry.serial;
+            }
+            entry.intent = entry.serial;
+            entry.phase = DevicePhase::Present;
+            self.devices.insert(id, entry);
+        }
+        Ok(())
+    }
+
     /// The record follows the VM: `check --repair` saw it there under the slow lock.
     pub(crate) fn adopt(
         &mut self,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 use serde::de::IgnoredAny;
 
@@ -96,6 +97,65 @@ pub(crate) fn check(connection: &Connection) -> Vec<Damage> {
         }
     }
     found
+}
+
+/// A row that does not verify. A guess at what it said, to be believed only where something else says the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawRow {
+    /// The table.
+    pub table: &'static str,
+    /// Its columns by name, as text; those that are not text or a number are missing.
+    pub columns: HashMap<String, String>,
+}
+
+/// The rows of a table that verify; the others are passed over.
+pub(crate) fn sound<T>(
+    connection: &Connection,
+    table: &str,
+    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare(&format!("SELECT * FROM {table} NOT INDEXED"))?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        match read(row) {
+            Ok(value) => found.push(value),
+            Err(StoreError::Corrupt { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn damaged(connection: &Connection) -> Result<Vec<RawRow>, StoreError> {
+    let readers: [(&'static str, Reader); 2] =
+        [("domain", |row| domain::read(row).map(drop)), ("device", |row| device::read(row).map(drop))];
+    let mut found = Vec::new();
+    for (table, read) in readers {
+        let mut statement = connection.prepare(&format!("SELECT * FROM {table} NOT INDEXED"))?;
+        let names: Vec<String> =
+            statement.column_names().into_iter().map(str::to_owned).collect();
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if read(row).is_ok() {
+                continue;
+            }
+            let mut columns = HashMap::new();
+            for (index, name) in names.iter().enumerate() {
+                match row.get_ref(index)? {
+                    ValueRef::Text(text) => {
+                        columns.insert(name.clone(), String::from_utf8_lossy(text).into_owned());
+                    }
+                    ValueRef::Integer(number) => {
+                        columns.insert(name.clone(), number.to_string());
+                    }
+                    _ => {}
+                }
+            }
+            found.push(RawRow { table, columns });
+        }
+    }
+    Ok(found)
 }
 
 /// Reads one row and lets go of it.

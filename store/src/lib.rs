@@ -63,7 +63,7 @@ pub use device::DeviceRow;
 pub use domain::{DomainRow, DomainSummary};
 pub use error::{SectionError, StoreError};
 pub use history::{HISTORY_PER_DOMAIN, HISTORY_ROWS, HistoryEntry, HistoryPage, HistoryRow};
-pub use integrity::Damage;
+pub use integrity::{Damage, RawRow};
 pub use queue::{Commit, Keep, Request};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use section::Section;

@@ -9,6 +9,7 @@ use crate::device::{self, DeviceRow};
 use crate::domain::{self, DomainRow, DomainSummary};
 use crate::error::StoreError;
 use crate::history::{self, HistoryPage};
+use crate::integrity::{self, RawRow};
 use crate::meta;
 use crate::userdata::{self, UserdataKey};
 
@@ -52,6 +53,24 @@ impl Snapshot<'_> {
     /// One device.
     pub fn device(&self, domain: Uuid, id: &str) -> Result<Option<DeviceRow>, StoreError> {
         device::find(self.connection, domain, id)
+    }
+
+    /// The domains whose own rows verify, whatever became of the others. For the checker alone: what it does not answer may
+    /// exist all the same.
+    pub fn sound_domains(&self) -> Result<Vec<DomainRow>, StoreError> {
+        integrity::sound(self.connection, "domain", |row| Ok(domain::read(row)?.0))
+    }
+
+    /// The devices of a domain whose own rows verify, whatever became of the others. For the checker alone.
+    pub fn sound_devices(&self, domain: Uuid) -> Result<Vec<DeviceRow>, StoreError> {
+        let key = domain.to_string();
+        let devices = integrity::sound(self.connection, "device", device::read)?;
+        Ok(devices.into_iter().filter(|(of, _)| *of == key).map(|(_, device)| device).collect())
+    }
+
+    /// The rows of domains and devices that do not verify, as they are: none of it may be believed.
+    pub fn damaged(&self) -> Result<Vec<RawRow>, StoreError> {
+        integrity::damaged(self.connection)
     }
 
     /// All claims of a domain's devices.

@@ -68,6 +68,22 @@ pub enum Injection<'c> {
         /// The hold after.
         after: Duration,
     },
+    /// Every call that counts for a stage is held this long after it is executed, so that whoever watches
+    /// the calls can kill within a stage.
+    Slow {
+        /// The hold.
+        each: Duration,
+    },
+    /// The first call of this name on this file is held before it is executed. Only calls on this file
+    /// are traced, so that no other one counts.
+    HoldOn {
+        /// The call's name.
+        call: &'c str,
+        /// The file.
+        path: &'c Path,
+        /// The hold.
+        before: Duration,
+    },
 }
 
 /// A run of the command under strace.
@@ -90,7 +106,12 @@ impl Traced {
         strace.args(["-f", "-q", "-y", "-s", "4096", "-b", "execve", "-e", "signal=none"]);
         strace.args(["-e", &format!("trace={TRACED}")]).arg("-o").arg(log);
         match injection {
-            Injection::None => {}
+            Injection::None | Injection::HoldOn { .. } => {}
+            Injection::Slow { each } => {
+                let calls =
+                    "sendmsg,sendto,write,writev,pwrite64,fsync,fdatasync,pidfd_send_signal";
+                strace.args(["-e", &format!("inject={calls}:delay_exit={}", each.as_micros())]);
+            }
             Injection::KillBefore { call, nth } => {
                 strace.args(["-e", &format!("inject={call}:signal=SIGKILL:when={nth}")]);
             }
@@ -101,6 +122,13 @@ impl Traced {
                     &format!("inject={call}:delay_enter={before}:delay_exit={after}:when={nth}"),
                 ]);
             }
+        }
+        if let Injection::HoldOn { call, path, before } = injection {
+            let before = before.as_micros();
+            strace
+                .arg("-P")
+                .arg(path)
+                .args(["-e", &format!("inject={call}:delay_enter={before}:when=1")]);
         }
         strace.arg("--").arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {
@@ -115,18 +143,12 @@ impl Traced {
         Ok(traced)
     }
 
-    /// The thread of the first call, while it is strace's child: strace has other children before it.
-    /// None where the command has ended before it could be seen.
+    /// strace's child once it has made a call: before that, strace has others to try out the kernel. None
+    /// where the command has ended before it could be seen.
     fn find_tool(&self) -> Result<Option<Process>> {
-        let mut first = None;
-        if self.reaches(|calls| {
-            first = calls.first().map(|call| call.thread);
-            first.is_some()
-        })? {
+        if self.reaches(|calls| !calls.is_empty())? {
             let children = Process::children_of(self.running.process().pid());
-            return Ok(first
-                .filter(|pid| children.contains(pid))
-                .and_then(|pid| Process::open(pid).ok()));
+            return Ok(children.first().and_then(|pid| Process::open(*pid).ok()));
         }
         Ok(None)
     }

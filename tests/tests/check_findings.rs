@@ -52,8 +52,8 @@ fn finds_the_same_after_a_dry_run(world: &World, plan: &Output) -> Result<()> {
 
 /// A disk of ours, plugged by hand over the monitor that steadfast leaves free.
 fn plug_by_hand(world: &World, id: &str) -> Result<()> {
-    let mut monitor = world.monitor("vm")?;
     let bus = scsi_bus(world)?;
+    let mut monitor = world.monitor("vm")?;
     let node = format!("{id}-fmt");
     monitor.execute(
         "blockdev-add",
@@ -199,29 +199,24 @@ fn a_stopped_qemu_is_unreachable_and_costs_its_timeout_once() -> Result<()> {
 
 #[test]
 fn a_qemu_whose_record_is_lost_is_unrecorded() -> Result<()> {
-    let world = world_with_disk()?;
+    let world = World::new()?;
+    world.define(&Document::new("gone"))?;
+    world.steadfast(&["undefine", "gone"])?.done()?;
     let backup = world.fresh("backup.db");
-    let empty = World::new()?;
-    empty.steadfast(&["list"])?.done()?;
-    empty.steadfast(&["backup", &backup.to_string_lossy()])?.done()?;
-    for name in database_files(&world)? {
-        std::fs::remove_file(name)?;
+    world.steadfast(&["backup", &backup.to_string_lossy()])?.done()?;
+    world.started(&Document::new("vm"))?;
+    let files = database_files(&world)?;
+    for file in &files {
+        std::fs::remove_file(file)?;
     }
-    std::fs::copy(&backup, database(&world, &empty)?)?;
+    let database = files.first().ok_or_else(|| Failure::new("there is no database"))?;
+    std::fs::copy(&backup, database)?;
     let check = world.steadfast(&["check"])?.exits(&[5])?;
     ensure!(check.finding_kinds().contains(&"unrecorded-qemu".to_owned()), "{}", check.stdout);
     ensure!(world.qemus().len() == 1, "check killed it");
     world.steadfast(&["check", "--repair", "--remove"])?.exits(&[0, 5])?;
     ensure!(world.qemus().is_empty(), "--remove left it");
     Ok(())
-}
-
-/// Where the database of a world lies, named as in a fresh one.
-fn database(world: &World, like: &World) -> Result<std::path::PathBuf> {
-    let files = database_files(like)?;
-    let name = files.first().and_then(|path| path.file_name());
-    let name = name.ok_or_else(|| Failure::new("a fresh state folder has no database"))?;
-    Ok(world.state().join(name))
 }
 
 /// Every SQLite file of a state folder, the database first: the log and its index follow it.
@@ -245,14 +240,18 @@ fn database_files(world: &World) -> Result<Vec<std::path::PathBuf>> {
 #[test]
 fn a_flipped_bit_of_a_live_row_is_store_corrupt_and_nothing_is_invented() -> Result<()> {
     let world = world_with_disk()?;
-    let image_name = "data.raw";
-    // All rows into the database file, so that the bit is not in a log that nobody reads again.
-    world.steadfast(&["backup", &world.fresh("checkpoint").to_string_lossy()])?.done()?;
-    let mut flipped = 0;
-    for path in database_files(&world)? {
-        flipped += flip_in(&path, image_name.as_bytes())?;
+    // Only in the database itself: a log with a wrong checksum is a log that was never written.
+    let database = database_files(&world)?.into_iter().next();
+    let database = database.ok_or_else(|| Failure::new("there is no database"))?;
+    // More than the log may hold, so that the commit moves every row to the database.
+    let blob = world.file("blob", &vec![b'x'; 8 << 20])?;
+    world.steadfast(&["userdata", "put", "vm", "key", &blob])?.done()?;
+    let record = world.show("vm")?;
+    for log in database_files(&world)?.into_iter().filter(|path| *path != database) {
+        std::fs::remove_file(log)?;
     }
-    ensure!(flipped > 0, "the document is nowhere in the database's files");
+    ensure!(world.show("vm")? == record, "the rows were not yet in the database");
+    ensure!(flip_in(&database, b"data.raw")? > 0, "the document is not in the database");
     let check = world.steadfast(&["check"])?.exits(&[5, 7])?;
     ensure!(
         check.finding_kinds().contains(&"store-corrupt".to_owned()),

@@ -126,6 +126,18 @@ fn points(calls: &[Call]) -> Vec<Point> {
         .collect()
 }
 
+/// How a kill is aimed.
+#[derive(Clone, Copy)]
+enum Aim<'p> {
+    /// On entry of a call, as the dry run counted it. A verb that waits makes another number of calls
+    /// each time, so this may miss its stage.
+    Point(&'p Point),
+    /// As soon as the verb, slowed down, is in the stage.
+    Stage(&'p Stage),
+    /// At a time of its own.
+    Time(Duration),
+}
+
 /// Kills the verb until every stage of it has been hit [`PER_STAGE`] times, and [`PER_VERB`] in all.
 fn kill_at_every_stage(victim: &Victim) -> Result<()> {
     let world = World::new()?;
@@ -154,10 +166,17 @@ fn kill_at_every_stage(victim: &Victim) -> Result<()> {
             break;
         };
         let candidates: Vec<&Point> = points.iter().filter(|point| point.stage == stage).collect();
-        // Every fourth kill comes at a time of its own, not at a call.
-        let point = (attempt % 4 != 0 && !candidates.is_empty())
-            .then(|| candidates[(count + attempt) % candidates.len()]);
-        let killed = kill_once(&world, victim, attempt, point, length).map_err(|failure| {
+        let aim = match attempt % 4 {
+            // Spread over the verb's length without a generator: steps of the golden ratio.
+            0 if kills < PER_VERB => {
+                Aim::Time(length.mul_f64((attempt as f64 * 0.618_033_988_75).fract()))
+            }
+            1 | 2 if !candidates.is_empty() => {
+                Aim::Point(candidates[(count + attempt) % candidates.len()])
+            }
+            _ => Aim::Stage(&stage),
+        };
+        let killed = kill_once(&world, victim, attempt, aim).map_err(|failure| {
             Failure::new(format!("kill {attempt}, meant for {stage}: {failure}"))
         })?;
         if let Some(stage) = killed {
@@ -185,25 +204,23 @@ fn dry_name(arguments: &[String]) -> &str {
 
 /// One kill, the judgement, the repair, and the verb once more. Gives the stage that was hit; none where
 /// the verb was over first.
-fn kill_once(
-    world: &World,
-    victim: &Victim,
-    round: usize,
-    point: Option<&Point>,
-    length: Duration,
-) -> Result<Option<Stage>> {
+fn kill_once(world: &World, victim: &Victim, round: usize, aim: Aim<'_>) -> Result<Option<Stage>> {
     let arguments = (victim.arrange)(world, round)?;
     let borrowed: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let (output, calls) = match point {
-        Some(point) => {
+    let (output, calls) = match aim {
+        Aim::Point(point) => {
             let injection = Injection::KillBefore { call: &point.call, nth: point.nth };
             world.traced(&borrowed, injection)?.finish()?
         }
-        None => {
+        Aim::Stage(stage) => {
+            let traced =
+                world.traced(&borrowed, Injection::Slow { each: Duration::from_millis(20) })?;
+            traced.reaches(|calls| !calls.is_empty() && stage_of(calls) == *stage)?;
+            traced.kill()?
+        }
+        Aim::Time(time) => {
             let traced = world.traced(&borrowed, Injection::None)?;
-            // Spread over the verb's length without a generator: steps of the golden ratio.
-            let share = (round as f64 * 0.618_033_988_75).fract();
-            std::thread::sleep(length.mul_f64(share));
+            std::thread::sleep(time);
             traced.kill()?
         }
     };

@@ -31,9 +31,8 @@ fn two_hundred_rounds_of_create_destroy_and_three_attaches() -> Result<()> {
         let start = world.spawn(&["start", "vm", "--paused"])?;
         let again: Vec<Running> =
             (3..6).map(|number| attach(&world, number, &images[number])).collect::<Result<_>>()?;
-        if round % 3 == 1 {
-            start.ended(Duration::from_millis(10 * (round as u64 % 9)));
-        }
+        // From "before the start" to "long after it".
+        start.ended(Duration::from_millis(40 * (round as u64 % 9)));
         let late = world.spawn(&["destroy", "vm", "--timeout", "10"])?;
         count(&mut endings, "define", &created);
         count(&mut endings, "start", &start.finish()?.exits(&[0, 1, 3, 4, 8])?);

@@ -30,11 +30,11 @@ fn caught(world: &World, point: Point, spec: &str) -> Result<Process> {
         call.name == calls[place].name && call.thread == calls[place].thread
     };
     let nth = calls[..=place].iter().filter(same).count();
-    let hold = Injection::Hold {
-        call: &calls[place].name,
-        nth,
-        before: Duration::from_secs(300),
-        after: Duration::ZERO,
+    let (call, before) = (calls[place].name.as_str(), Duration::from_secs(300));
+    let file = calls[place].arguments.split(['<', '>']).nth(1).unwrap_or_default();
+    let hold = match point {
+        Point::InSlowHold => Injection::Hold { call, nth, before, after: Duration::ZERO },
+        Point::InGate => Injection::HoldOn { call, path: file.as_ref(), before },
     };
     let traced = world.traced(&["attach", "vm", "data", spec], hold)?;
     ensure!(

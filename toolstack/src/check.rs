@@ -1,6 +1,40 @@
 //! Records against reality.
+//!
+//! ```text
+//! record at revision r -> QEMU, one round on its query socket -> record again: moved? from the start, three times
+//! ```
+//!
+//! A look takes its turn on the query socket and no slow lock; whether an owner is in a hold is asked without waiting for it,
+//! and what an owner has begun is the owner's. A repair runs under the owner's locks, through the same protocol as every verb,
+//! and looks a second time before it changes anything.
 
-use crate::{answer::Report, error::Error, host::Host, request::Request};
+mod adopt;
+mod compare;
+mod files;
+mod found;
+mod look;
+mod mend;
+mod restore;
+mod sighting;
+mod stray;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use steadfast_locks::lockdep;
+use steadfast_protocol::Domain;
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use self::{
+    found::{Fix, Found, Kind as Trouble, Subject, Survey},
+    restore::Hints,
+};
+use crate::{
+    answer::Report,
+    error::{Error, Kind},
+    host::Host,
+    problem,
+    request::{Progress, Request},
+};
 
 /// What `check` does about what it finds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -23,36 +57,223 @@ pub enum Remove {
     /// Adopt it, or report it.
     #[default]
     No,
-    /// Unplug the device, kill the QEMU.
+    /// Unplug the device; kill the QEMU that cannot be adopted.
     Yes,
 }
 
+/// How many QEMUs are asked at one time.
+const AT_ONCE: usize = 16;
+/// One repair may uncover the next: a medium that the record follows leaves the nodes of the old one.
+const ROUNDS: usize = 4;
+
+/// What is looked at.
+enum Scope {
+    Host,
+    Domains(Vec<Subject>),
+}
+
 impl Host {
-    /// Compares the records with what runs.
+    /// Compares the records with what runs; with [`Repair::Yes`] makes them agree and looks again. Changes nothing otherwise.
+    ///
+    /// `request.timeout` is how long each QEMU has to answer, 5 s by default; all of them are asked side by side.
     ///
     /// # Errors
-    /// [`Kind::NotFound`](crate::Kind::NotFound) for a domain that is not recorded.
+    /// [`Kind::NotFound`] for a domain that is not recorded; [`Kind::Environment`] where processes or locks cannot be looked
+    /// at. What is found is no error, and neither is a repair that was not possible: the finding stays.
     ///
     /// # Cancel safety
     /// At most intents are left, which the next verb on the domain settles.
+    ///
+    /// # Lock order
+    /// `Monitor` for the round on a query socket, `Fast` to confirm a death; a repair as every mutating verb.
     pub async fn check(
         &self,
         domains: &[String],
         repair: Repair,
         request: &Request,
     ) -> Result<Report, Error> {
-        let _ = (repair, request);
-        for domain in domains {
-            self.find(domain)?;
+        let scope = self.scope(domains)?;
+        let mut hints = Hints::default();
+        let mut survey = self.survey(&scope, &hints, request).await?;
+        let Repair::Yes { remove } = repair else {
+            let findings = survey.found.iter().map(|found| found.finding(None)).collect();
+            return Ok(report(survey.found.is_empty(), findings, survey));
+        };
+        let mut all = survey.found.clone();
+        for _ in 0..ROUNDS {
+            let before = survey.found;
+            if before.iter().all(|found| matches!(found.fix, Fix::None)) {
+                survey = Survey { found: before, ..survey };
+                break;
+            }
+            self.repair(&before, &mut all, remove, &mut hints, request).await?;
+            survey = self.survey(&scope, &hints, request).await?;
+            for found in &survey.found {
+                if !all.iter().any(|other| other.is(found)) {
+                    all.push(found.clone());
+                }
+            }
+            let is_stuck = survey.found.len() == before.len()
+                && survey.found.iter().all(|found| before.iter().any(|other| other.is(found)));
+            if is_stuck {
+                break;
+            }
         }
-        let listed = self.list().await?;
-        Ok(Report {
-            clean: true,
-            domains: listed.len(),
-            devices: listed.iter().map(|domain| domain.device_count).sum(),
-            findings: Vec::new(),
-            waiting: Vec::new(),
-            under_way: Vec::new(),
-        })
+        if matches!(scope, Scope::Host) {
+            stray::sweep(&self.0)?;
+        }
+        let is_left = |found: &Found| survey.found.iter().any(|left| left.is(found));
+        let findings = all.iter().map(|found| found.finding(Some(!is_left(found)))).collect();
+        Ok(report(survey.found.is_empty(), findings, survey))
     }
+
+    fn scope(&self, domains: &[String]) -> Result<Scope, Error> {
+        if domains.is_empty() {
+            return Ok(Scope::Host);
+        }
+        let mut subjects: Vec<_> =
+            domains.iter().map(|name| self.subject(name)).collect::<Result<_, _>>()?;
+        subjects.sort();
+        subjects.dedup();
+        Ok(Scope::Domains(subjects))
+    }
+
+    /// A damaged row elsewhere keeps nobody from looking at the domain that is meant.
+    fn subject(&self, name: &str) -> Result<Subject, Error> {
+        let sound = match self.0.store_if_made() {
+            Some(store) => store.snapshot(|snapshot| snapshot.sound_domains())?,
+            None => Vec::new(),
+        };
+        let by_name = sound.iter().find(|row| row.name == name);
+        let found = by_name.or_else(|| sound.iter().find(|row| row.uuid.to_string() == name));
+        match found {
+            Some(row) => Ok(Subject { domain: Domain(row.uuid.as_u128()), name: row.name.clone() }),
+            None => match self.find(name) {
+                Ok((domain, row)) => Ok(Subject { domain, name: row.name }),
+                Err(error) if error.kind == Kind::NotFound && self.0.store_if_made().is_none() => {
+                    Err(problem::conflict(name, &steadfast_protocol::Conflict::Gone))
+                }
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    async fn survey(
+        &self,
+        scope: &Scope,
+        hints: &Hints,
+        request: &Request,
+    ) -> Result<Survey, Error> {
+        let mut survey = Survey::default();
+        let subjects = match scope {
+            Scope::Domains(subjects) => subjects.clone(),
+            Scope::Host => {
+                survey.found.extend(restore::damage(&self.0)?);
+                self.subjects()?
+            }
+        };
+        let damaged: Vec<_> =
+            survey.found.iter().filter_map(|found| Some(found.subject.as_ref()?.domain)).collect();
+        let mut looked = self.look(subjects, hints, request).await?;
+        looked.found.retain(|found| {
+            let of = found.subject.as_ref().map(|subject| subject.domain);
+            found.kind != Trouble::StoreCorrupt || of.is_none_or(|of| !damaged.contains(&of))
+        });
+        survey.add(looked);
+        if matches!(scope, Scope::Host) {
+            survey.found.extend(stray::qemus(&self.0)?);
+        }
+        survey.sort();
+        Ok(survey)
+    }
+
+    fn subjects(&self) -> Result<Vec<Subject>, Error> {
+        let Some(store) = self.0.store_if_made() else { return Ok(Vec::new()) };
+        let rows = store.snapshot(|snapshot| snapshot.sound_domains())?;
+        let subject = |row: steadfast_store::DomainRow| Subject {
+            domain: Domain(row.uuid.as_u128()),
+            name: row.name,
+        };
+        Ok(rows.into_iter().map(subject).collect())
+    }
+
+    /// All of them side by side, so that one that does not answer costs its time once.
+    async fn look(
+        &self,
+        subjects: Vec<Subject>,
+        hints: &Hints,
+        request: &Request,
+    ) -> Result<Survey, Error> {
+        let patience = request.timeout.unwrap_or(found::PATIENCE);
+        let (of, places) = (subjects.len(), Arc::new(Semaphore::new(AT_ONCE)));
+        let hints = Arc::new(hints.clone());
+        let mut looks = JoinSet::new();
+        for subject in subjects {
+            let (host, places) = (Arc::clone(&self.0), Arc::clone(&places));
+            let hints = Arc::clone(&hints);
+            looks.spawn(async move {
+                // Never closed, so there is a place for everybody.
+                let _place = places.acquire().await.ok();
+                lockdep::scope(look::look(host, subject, &hints, patience)).await
+            });
+        }
+        let mut survey = Survey::default();
+        let mut count = 0;
+        while let Some(looked) = looks.join_next().await {
+            let looked = looked.map_err(|error| {
+                Error::new(Kind::Internal, "failed to look at a domain").because(error)
+            })?;
+            survey.add(looked?);
+            count += 1;
+            if let Some(listener) = &request.progress {
+                listener(Progress::Done { count, of });
+            }
+        }
+        Ok(survey)
+    }
+
+    /// The store first, for nothing can be written into a damaged one; then domain by domain.
+    async fn repair(
+        &self,
+        found: &[Found],
+        all: &mut [Found],
+        remove: Remove,
+        hints: &mut Hints,
+        request: &Request,
+    ) -> Result<(), Error> {
+        let mut tell = |is_it: &dyn Fn(&Found) -> bool, words: &str| {
+            for found in all.iter_mut().filter(|found| is_it(found)) {
+                let repair = found.repair.get_or_insert_default();
+                if !repair.contains(words) {
+                    repair.push_str(words);
+                }
+            }
+        };
+        if found.iter().any(|found| matches!(found.fix, Fix::Store)) {
+            let words = match restore::restore(&self.0, hints).await {
+                Ok(aside) => format!("; the damaged one is {}", aside.display()),
+                Err(error) => format!("; failed: {error}"),
+            };
+            tell(&|found| matches!(found.fix, Fix::Store), &words);
+        }
+        let mut by_domain: BTreeMap<Domain, Vec<&Found>> = BTreeMap::new();
+        for found in found {
+            if let Some(subject) = &found.subject {
+                by_domain.entry(subject.domain).or_default().push(found);
+            }
+        }
+        for found in by_domain.values() {
+            for error in mend::mend(self, found, remove, request).await {
+                tracing::warn!(%error, "failed to repair");
+                let words = format!("; failed: {error}");
+                tell(&|other| found.iter().any(|found| found.is(other)), &words);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn report(clean: bool, findings: Vec<crate::Finding>, survey: Survey) -> Report {
+    let Survey { domains, devices, waiting, under_way, .. } = survey;
+    Report { clean, domains, devices, findings, waiting, under_way }
 }

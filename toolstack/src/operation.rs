@@ -32,7 +32,7 @@ use crate::{
     record::{self, OwnerRecord, ProcessRecord},
     request::{Progress, Request},
     section,
-    thing::Thing,
+    thing::{Alias, Thing},
     wire::{Refusal, Wire},
 };
 
@@ -56,6 +56,8 @@ pub(crate) struct Operation {
     timing: Mutex<Timing>,
     learned: Mutex<Learned>,
     prepared: Mutex<Option<Box<dyn Prepared>>>,
+    /// Devices that are about to be adopted: their names are in no record yet.
+    expected: Mutex<Vec<(Serial, Alias)>>,
 }
 
 /// Milliseconds by stage.
@@ -94,7 +96,18 @@ impl Operation {
             timing: Mutex::new(timing),
             learned: Mutex::default(),
             prepared: Mutex::default(),
+            expected: Mutex::default(),
         }
+    }
+
+    /// A device that no record names, and the serial it is to be seen under.
+    pub(crate) fn expect(&self, serial: Serial, alias: Alias) {
+        self.expected.lock().push((serial, alias));
+    }
+
+    /// The process that a row without one is to name.
+    pub(crate) fn take_over(&self, process: ProcessRecord) {
+        self.learned.lock().process = Some(process);
     }
 
     pub(crate) fn boot(self, boot: Boot) -> Self {
@@ -425,14 +438,21 @@ impl Platform for Operation {
         generation: Generation,
     ) -> Result<Hold, Error> {
         let berth = self.berth(domain, generation);
-        berth.make().map_err(|error| {
-            Error::new(Kind::Environment, format!("failed to make {}", berth.path().display()))
-                .because(error)
-        })?;
         let path = berth.slow();
-        let note = self.note("building");
-        let held = self.host.locks.acquire(&path, Slow::NAME, note, self.lock_deadline()).await?;
-        Ok(Hold::new(held, berth))
+        let deadline = self.lock_deadline();
+        loop {
+            berth.make().map_err(|error| {
+                Error::new(Kind::Environment, format!("failed to make {}", berth.path().display()))
+                    .because(error)
+            })?;
+            let note = self.note("building");
+            match self.host.locks.acquire(&path, Slow::NAME, note, deadline).await {
+                Ok(held) => return Ok(Hold::new(held, berth)),
+                // Until it is locked the folder looks like one that was left behind, and may be swept.
+                Err(LockError::Io { .. }) if !berth.exists() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     async fn clear(&self, hold: Hold, domain: Domain, generation: Generation) -> Result<(), Error> {
@@ -524,7 +544,8 @@ impl Platform for Operation {
         {
             self.learned.lock().process = Some(ProcessRecord { process: Some(living), ..known });
         }
-        let aliases = self.host.aliases(domain)?;
+        let mut aliases = self.host.aliases(domain)?;
+        aliases.extend(self.expected.lock().iter().cloned());
         Ok(Ok(Wire::new(monitor, hold.clone(), self.session_deadline(), aliases)))
     }
 
@@ -562,7 +583,10 @@ impl Platform for Operation {
     }
 
     async fn look(&self, monitor: &mut Wire) -> Result<Option<Sight>, Error> {
-        Ok(monitor.look().await?)
+        monitor.look().await.map_err(|error| {
+            // What was begun may or may not have happened: a reply nobody understands says nothing (R19).
+            Error::new(Kind::Unknown, "failed to understand QEMU").caused_by(&error)
+        })
     }
 
     async fn listen(

@@ -257,14 +257,13 @@ fn shown_device(id: &str, entry: &Entry<Thing>) -> ShownDevice {
     let spec = entry.spec.spec();
     let serial = steadfast_device::Serial(entry.serial.0);
     let medium = steadfast_device::Serial(entry.medium.0);
-    let qemu = (entry.phase != DevicePhase::Defined).then(|| match entry.spec.alias() {
-        Some(alias) => QemuNames {
-            id: alias.device.clone(),
-            nodes: alias.layers.iter().map(|(_, name)| name.clone()).collect(),
-        },
-        None => QemuNames {
-            id: spec.qemu_id(serial),
-            nodes: entry.spec.layer_kinds().iter().map(|layer: &Layer| layer.name(medium)).collect(),
+    let alias = entry.spec.alias();
+    let ours = || entry.spec.layer_kinds().iter().map(|layer: &Layer| layer.name(medium)).collect();
+    let qemu = (entry.phase != DevicePhase::Defined).then(|| QemuNames {
+        id: alias.map_or_else(|| spec.qemu_id(serial), |alias| alias.device.clone()),
+        nodes: match alias.filter(|alias| alias.layers.is_some()) {
+            Some(alias) => alias.names().map(str::to_owned).collect(),
+            None => ours(),
         },
     });
     ShownDevice {

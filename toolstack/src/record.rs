@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use steadfast_device::{DeviceName, Layer, Layout, Machine, Medium, Spec};
 use steadfast_locks::{ProcessId, alive::AliveIdentity};
 use steadfast_protocol::{
@@ -141,8 +141,18 @@ pub(crate) fn domain_row(
     row: &Row<Thing>,
     revision: u64,
     process: Option<&ProcessRecord>,
+    ender: Option<&OwnerRecord>,
 ) -> DomainRow {
     let runs = matches!(row.phase, Phase::Live | Phase::Dying { spawned: Spawned::Maybe, .. });
+    let mut known = Map::new();
+    if let Some(Value::Object(process)) =
+        process.filter(|_| runs).and_then(|process| serde_json::to_value(process).ok())
+    {
+        known = process;
+    }
+    if let Some(ender) = ender.and_then(|ender| serde_json::to_value(ender).ok()) {
+        known.insert(ENDER.to_owned(), ender);
+    }
     DomainRow {
         uuid,
         name: row.document.name.clone(),
@@ -151,13 +161,31 @@ pub(crate) fn domain_row(
         revision,
         layout: layout_text(&row.layout),
         document: row.document.text.to_string(),
-        process: process.filter(|_| runs).and_then(|process| serde_json::to_string(process).ok()),
+        process: (!known.is_empty()).then(|| Value::Object(known).to_string()),
     }
 }
 
+/// Who marked a row that is `Dying`, beside what is known of its process.
+const ENDER: &str = "ender";
+
+fn known(row: &DomainRow) -> Result<Map<String, Value>, RecordError> {
+    let text = row.process.as_deref().unwrap_or("{}");
+    serde_json::from_str(text).map_err(|error| odd("the process", error))
+}
+
 pub(crate) fn process(row: &DomainRow) -> Result<Option<ProcessRecord>, RecordError> {
-    let text = row.process.as_deref();
-    text.map(|text| serde_json::from_str(text).map_err(|error| odd("the process", error))).transpose()
+    let mut known = known(row)?;
+    known.remove(ENDER);
+    if known.is_empty() {
+        return Ok(None);
+    }
+    let process = serde_json::from_value(Value::Object(known));
+    process.map(Some).map_err(|error| odd("the process", error))
+}
+
+/// Who marked the row `Dying`.
+pub(crate) fn ender(row: &DomainRow) -> Option<OwnerRecord> {
+    serde_json::from_value(known(row).ok()?.remove(ENDER)?).ok()
 }
 
 pub(crate) fn owner(row: &DeviceRow) -> Option<OwnerRecord> {
@@ -223,11 +251,12 @@ pub(crate) fn entry(row: &DeviceRow) -> Result<(DeviceName, Entry<Thing>), Recor
 
 fn alias(place: &Value) -> Option<Alias> {
     let device = place["alias"]["device"].as_str()?.to_owned();
-    let layers = place["alias"]["layers"].as_array()?.iter().filter_map(|layer| {
+    let layer = |layer: &Value| {
         let number = u8::try_from(layer[0].as_u64()?).ok()?;
         Some((Layer::from_number(number)?, layer[1].as_str()?.to_owned()))
-    });
-    Some(Alias { device, layers: layers.collect() })
+    };
+    let layers = place["alias"]["layers"].as_array();
+    Some(Alias { device, layers: layers.map(|list| list.iter().filter_map(layer).collect()) })
 }
 
 pub(crate) fn device_row(
@@ -237,9 +266,11 @@ pub(crate) fn device_row(
     owner: Option<&OwnerRecord>,
 ) -> DeviceRow {
     let mut place = json!({"at": entry.place.to_string(), "medium": entry.medium.0});
-    if let Some(alias) = entry.spec.alias() {
-        let layers: Vec<_> =
-            alias.layers.iter().map(|(layer, name)| json!([layer.number(), name])).collect();
+    // A generation's names go with it: the next start gives ours.
+    if let Some(alias) = entry.spec.alias().filter(|_| entry.phase != DevicePhase::Defined) {
+        let layer = |(layer, name): &(Layer, String)| json!([layer.number(), name]);
+        let layers: Option<Vec<_>> =
+            alias.layers.as_ref().map(|layers| layers.iter().map(layer).collect());
         place["alias"] = json!({"device": alias.device, "layers": layers});
     }
     let change = match &entry.phase {

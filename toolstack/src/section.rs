@@ -118,6 +118,7 @@ fn length(key: &str, bytes: usize) -> String {
 struct Before {
     loaded: Loaded<Thing>,
     process: Option<ProcessRecord>,
+    ender: Option<OwnerRecord>,
     since: BTreeMap<DeviceName, (i64, Option<String>)>,
 }
 
@@ -164,7 +165,8 @@ fn load(
         _ => Alive::Unknown,
     };
     let counter = section.counter()?;
-    Ok(Before { loaded: Loaded { row, devices, claims, counter, alive }, process, since })
+    let ender = stored.as_ref().and_then(record::ender);
+    Ok(Before { loaded: Loaded { row, devices, claims, counter, alive }, process, ender, since })
 }
 
 fn write(
@@ -193,7 +195,9 @@ fn write(
         return Ok(Outcome { revision: Some(row.revision.0), is_gone: false, wrote: false });
     }
     let revision = old.row.as_ref().map_or(0, |row| row.revision.0) + 1;
-    section.put_domain(&record::domain_row(section.uuid(), row, revision, process.as_ref()))?;
+    let ender = ender(context, before, row);
+    let stored = record::domain_row(section.uuid(), row, revision, process.as_ref(), ender.as_ref());
+    section.put_domain(&stored)?;
     if old.row.as_ref().map(|row| row.phase) != Some(row.phase) || replaced {
         note(context, section, row, None, old.row.as_ref().map(shown), Some(shown(row)))?;
     }
@@ -279,6 +283,14 @@ fn after(
         run.follow(id, tx.devices().get(id));
     }
     Some(run)
+}
+
+/// Whoever marks a row, or raises what it was marked for, is who is asked whether its end is under way.
+fn ender(context: &Context, before: &Before, row: &Row<Thing>) -> Option<OwnerRecord> {
+    let is_dying = matches!(row.phase, Phase::Dying { .. });
+    let was = before.loaded.row.as_ref().map(|row| row.phase);
+    let marked_before = before.ender.clone().filter(|_| was == Some(row.phase));
+    is_dying.then(|| marked_before.unwrap_or_else(|| context.owner.clone()))
 }
 
 fn shown(row: &Row<Thing>) -> String {

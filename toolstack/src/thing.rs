@@ -10,8 +10,15 @@ use steadfast_protocol as protocol;
 pub(crate) struct Alias {
     /// The front end.
     pub(crate) device: String,
-    /// The back ends, the first made first.
-    pub(crate) layers: Vec<(Layer, String)>,
+    /// The back ends, the first made first; `None` where they have the names that we give.
+    pub(crate) layers: Option<Vec<(Layer, String)>>,
+}
+
+impl Alias {
+    /// The names of back ends that are not ours.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.layers.iter().flatten().map(|(_, name)| name.as_str())
+    }
 }
 
 /// A device of a domain.
@@ -49,8 +56,8 @@ impl Thing {
 
     /// Layers by number; a file and the set it came in are one.
     pub(crate) fn layer_kinds(&self) -> Vec<Layer> {
-        if let Some(alias) = self.alias() {
-            return alias.layers.iter().map(|(layer, _)| *layer).collect();
+        if let Some(layers) = self.alias().and_then(|alias| alias.layers.as_ref()) {
+            return layers.iter().map(|(layer, _)| *layer).collect();
         }
         match &self.spec {
             Spec::Disk(_) => vec![Layer::File, Layer::Format],
@@ -93,10 +100,16 @@ impl protocol::Spec for Thing {
     }
 
     fn with_medium(&self, medium: Option<Medium>) -> Self {
-        match self.spec.with_medium(medium) {
-            Some(spec) => Self { medium: spec.medium(), spec, alias: self.alias.clone() },
-            None => self.clone(),
-        }
+        let Some(spec) = self.spec.with_medium(medium) else { return self.clone() };
+        let medium = spec.medium();
+        // Names that are not ours are those of the medium that was found; another one gets ours.
+        let alias = if medium == self.medium {
+            self.alias.clone()
+        } else {
+            let renamed = |alias: &Arc<Alias>| Alias { device: alias.device.clone(), layers: None };
+            self.alias.as_ref().map(|alias| Arc::new(renamed(alias)))
+        };
+        Self { spec, medium, alias }
     }
 
     fn is_met_by(&self, recorded: &Self) -> bool {

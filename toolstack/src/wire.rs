@@ -275,23 +275,35 @@ pub(crate) fn ours(seen: &device::Sight, aliases: &[(Serial, Alias)]) -> Sight {
     for (serial, alias) in aliases {
         let node = |name: &String| match device::layer_of_name(name) {
             Some((medium, Layer::Format)) => Drive::Holds(Serial(medium.0)),
-            _ if alias.layers.iter().any(|(_, layer)| layer == name) => Drive::Holds(*serial),
+            _ if alias.names().any(|layer| layer == name) => Drive::Holds(*serial),
             _ => Drive::Foreign,
         };
-        if seen.foreign.devices.contains_key(&alias.device) {
+        let is_controller =
+            || seen.controllers.iter().any(|name| controller_id(name) == alias.device);
+        if seen.foreign.devices.contains_key(&alias.device) || is_controller() {
             let drive = seen.drives.get(&alias.device).and_then(|drive| drive.node.as_ref());
             sight.fronts.insert(*serial, drive.map_or(Drive::Empty, node));
         }
-        for (at, (_, name)) in (0..).zip(&alias.layers) {
+        for (at, name) in (0..).zip(alias.names()) {
             let there = seen.nodes.contains_key(name)
                 || seen.netdevs.contains_key(name)
                 || seen.objects.contains_key(name);
-            if there {
+            if there && !goes_by_itself(name) {
                 sight.backs.insert((*serial, at));
             }
         }
     }
     sight
+}
+
+/// QEMU's id of a controller of that name.
+pub(crate) fn controller_id(name: &device::DeviceName) -> String {
+    format!("sf-{}", name.as_str().trim_start_matches('_'))
+}
+
+/// A node that QEMU named itself belongs to whatever it is in, and goes with it.
+fn goes_by_itself(name: &str) -> bool {
+    name.starts_with('#')
 }
 
 /// The QMP commands of one step, in order.
@@ -327,8 +339,10 @@ fn actions(command: &Command<Thing>) -> Result<Vec<Message>, String> {
         Step::Unplug => qmp("device_del", json!({ "id": id })),
         Step::RemoveLayer(number) => {
             let at = usize::from(number);
-            if let Some((layer, name)) = alias.and_then(|alias| alias.layers.get(at)) {
+            let foreign = alias.and_then(|alias| alias.layers.as_ref()?.get(at));
+            if let Some((layer, name)) = foreign {
                 return Ok(match layer {
+                    _ if goes_by_itself(name) => Vec::new(),
                     Layer::Netdev => qmp("netdev_del", json!({ "id": name })),
                     Layer::Object => qmp("object-del", json!({ "id": name })),
                     _ => qmp("blockdev-del", json!({ "node-name": name })),
@@ -349,8 +363,7 @@ fn actions(command: &Command<Thing>) -> Result<Vec<Message>, String> {
         Step::PutMedium => {
             let own = Layer::Format.name(medium);
             let node = alias
-                .filter(|_| command.medium == command.serial)
-                .and_then(|alias| alias.layers.last())
+                .and_then(|alias| alias.layers.as_ref()?.last())
                 .map_or(own, |(_, name)| name.clone());
             qmp("blockdev-insert-medium", json!({ "id": id, "node-name": node }))
         }

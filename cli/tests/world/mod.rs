@@ -1,6 +1,7 @@
 //! The command in folders of its own.
 
 #![expect(dead_code, reason = "each test program uses a part of it")]
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
 use std::ffi::OsStr;
 use std::io::Write;

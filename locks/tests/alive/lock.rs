@@ -180,3 +180,13 @@ fn damaged_content_is_unknown_and_only_the_recorded_process_is_taken_for_the_hol
     let pidfd = kill(&generation.identity, Some(running.process)).unwrap().unwrap();
     assert_eq!(pidfd.process(), running.process);
 }
+
+#[test]
+fn a_copy_of_the_file_is_another_file() {
+    let generation = Generation::new();
+    let aside = generation.folder.path().join("aside");
+    std::fs::rename(&generation.path, &aside).unwrap();
+    std::fs::copy(&aside, &generation.path).unwrap();
+    assert_eq!(generation.probe(), Alive::Unknown(Doubt::Replaced));
+    assert_eq!(Running::start(&generation.path, &generation.identity).err(), Some(libc::ESTALE));
+}

@@ -70,13 +70,22 @@ fn a_child_that_opened_the_file_before_recovery_gives_up_too() {
     });
 }
 
+/// What becomes of siblings that were forked.
+#[derive(PartialEq)]
+enum Siblings {
+    /// There are ever new ones, and the oldest are ended.
+    Renewed,
+    /// There are some hundred, and all stay.
+    Kept,
+}
+
 /// Forks children that never exec, all the time that `work` takes, and ends them afterwards.
-fn while_siblings_fork(work: impl FnOnce()) {
+fn while_siblings_fork(siblings: &Siblings, work: impl FnOnce()) {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let forker = scope.spawn(|| {
             let mut forked = Vec::new();
-            while !stop.load(Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) && forked.len() < 300 {
                 // SAFETY: the child only sleeps, with all that it inherited, until it or this thread is ended.
                 let pid = unsafe { libc::fork() };
                 if pid == 0 {
@@ -89,16 +98,20 @@ fn while_siblings_fork(work: impl FnOnce()) {
                     }
                 }
                 forked.push(pid);
-                if forked.len() > 60 {
+                if *siblings == Siblings::Renewed && forked.len() > 60 {
                     forked.drain(..30).for_each(end);
                 }
             }
-            forked
+            // The siblings end with this thread.
+            while !stop.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            forked.into_iter().for_each(end);
         });
         let at_end = StopAtEnd(&stop);
         work();
         drop(at_end);
-        forker.join().unwrap().into_iter().for_each(end);
+        forker.join().unwrap();
     });
 }
 
@@ -121,7 +134,7 @@ fn siblings_that_fork_and_spawn_all_the_time_neither_leak_the_lock_nor_lose_it()
                 Command::new("true").spawn().unwrap().wait().unwrap();
             }
         });
-        while_siblings_fork(|| {
+        while_siblings_fork(&Siblings::Renewed, || {
             let (mut leaks, mut false_deaths) = (0, 0);
             for _ in 0..150 {
                 let generation = Generation::new();
@@ -138,7 +151,7 @@ fn siblings_that_fork_and_spawn_all_the_time_neither_leak_the_lock_nor_lose_it()
 
 #[test]
 fn a_probe_leaves_no_lock_with_siblings_that_fork_meanwhile() {
-    while_siblings_fork(|| {
+    while_siblings_fork(&Siblings::Kept, || {
         for _ in 0..10 {
             let generation = Generation::new();
             for _ in 0..200 {

@@ -5,7 +5,11 @@ use steadfast_qmp::{
     Command, EventsError, Filter, Garble, Limits, Outcome, QmpError, UnknownReason,
 };
 
-use crate::{ample, connect, connect_with, server::Server, soon};
+use crate::{
+    ample, connect, connect_with,
+    server::{GREETING, Server},
+    soon,
+};
 
 /// Sends `line` in place of an answer; returns how the connection took it.
 async fn answered_with(line: Vec<u8>) -> Garble {
@@ -41,6 +45,8 @@ async fn a_malformed_answer_leaves_the_outcome_unknown_and_ends_the_connection()
     let objects =
         format!("{{\"return\": {}1{}}}\n", "{\"a\":".repeat(100_000), "}".repeat(100_000));
     assert_eq!(answered_with(objects.into_bytes()).await, Garble::TooDeep);
+    let greeting = format!("{GREETING}\r\n");
+    assert_eq!(answered_with(greeting.into_bytes()).await, Garble::SecondGreeting);
     let open = format!("{}\n", "[".repeat(1_000_000));
     assert_eq!(answered_with(open.into_bytes()).await, Garble::TooManyValues);
 }

@@ -93,6 +93,11 @@ impl Peer {
         }
     }
 
+    /// Waits until a command begins to arrive, without taking it.
+    pub(crate) fn until_sent(&mut self) {
+        assert!(!self.reader.fill_buf().unwrap().is_empty());
+    }
+
     /// Waits until the client has left.
     pub(crate) fn until_left(&mut self) {
         let mut rest = Vec::new();

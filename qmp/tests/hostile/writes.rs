@@ -6,6 +6,7 @@ use std::{
     mem::MaybeUninit,
     net::Shutdown,
     os::{fd::OwnedFd, unix::net::UnixStream},
+    sync::mpsc,
     thread,
 };
 
@@ -137,39 +138,42 @@ async fn our_copy_of_a_descriptor_is_closed_once_it_is_sent() {
 
 #[tokio::test]
 async fn a_descriptor_of_a_withdrawn_command_is_closed() {
-    let server = Server::start(|mut peer| {
+    let (go, wait) = mpsc::channel::<()>();
+    let server = Server::start(move |mut peer| {
         peer.negotiate();
-        peer.until_left();
+        wait.recv().unwrap();
+        let huge = peer.expect("huge");
+        peer.answer(&huge, &json!({}));
+        let after = peer.expect("after");
+        peer.answer(&after, &json!({}));
     });
     let monitor = connect(&server).await;
     let huge = Command::new("huge").argument("x", "x".repeat(8 << 20));
     let (ours, mut other) = UnixStream::pair().unwrap();
     let commands = vec![huge, Command::new("getfd").descriptor(ours.into())];
-    // The script reads on, so the deadline must pass before the outbox is looked at again.
-    let outcomes = monitor.execute_all(commands, std::time::Instant::now()).await;
+    let outcomes = monitor.execute_all(commands, soon()).await;
     assert!(
-        outcomes
-            .iter()
-            .all(|outcome| matches!(outcome, Outcome::Unknown(UnknownReason::NotSent(_)))),
+        matches!(&outcomes[1], Outcome::Unknown(UnknownReason::NotSent(QmpError::Late))),
         "{outcomes:?}"
     );
-    assert_eq!(other.read(&mut [0]).unwrap(), 0);
-    drop(monitor);
+    assert_eq!(other.read(&mut [0]).unwrap(), 0, "a copy is open somewhere");
+    go.send(()).unwrap();
+    assert!(monitor.execute(Command::new("after"), ample()).await.done().is_some());
     server.finish().await;
 }
 
 #[tokio::test]
-async fn answers_that_came_before_the_peer_stopped_reading_still_count() {
-    let server = Server::start(|mut peer| {
+async fn when_the_peer_reads_no_more_its_answers_still_count_and_nothing_new_is_sent() {
+    let (go, wait) = mpsc::channel::<()>();
+    let server = Server::start(move |mut peer| {
         peer.negotiate();
         let command = peer.expect("first");
         peer.stream().shutdown(Shutdown::Read).unwrap();
         peer.say(r#"{"event": "DEAF"}"#);
-        let mut probe = peer.stream().try_clone().unwrap();
-        probe.set_read_timeout(None).unwrap();
+        wait.recv().unwrap();
         peer.answer(&command, &json!("first"));
         // Stays until the client has left: writes fail from then on.
-        while probe.write_all(b"{\"event\": \"TICK\"}\r\n").is_ok() {
+        while peer.write(b"{\"event\": \"TICK\"}\r\n").is_ok() {
             thread::yield_now();
         }
     });
@@ -177,7 +181,9 @@ async fn answers_that_came_before_the_peer_stopped_reading_still_count() {
     let mut events = monitor.subscribe(steadfast_qmp::Filter::named(["DEAF"]));
     let (first, second) = tokio::join!(monitor.execute(Command::new("first"), ample()), async {
         events.recv(ample()).await.unwrap();
-        monitor.execute(Command::new("second"), soon()).await
+        let second = monitor.execute(Command::new("second"), ample()).await;
+        go.send(()).unwrap();
+        second
     });
     assert_eq!(first.done(), Some(json!("first")));
     assert!(

@@ -29,8 +29,8 @@ pub(super) const FIRST_INHERITED: c_int = 3;
 /// One bit for each of the 64 signals, as the kernel has them.
 type SignalSet = u64;
 
-/// Runs the plan. `Ok(true)` when the children did what they had to and the report is final, `Ok(false)` when the
-/// first was killed, so that the second may still be on its way.
+/// Runs the plan, up to a report that is final, or up to where the first child was killed and the second may still be
+/// on its way.
 ///
 /// # Safety
 /// `argv` and `envp` are lists of C strings that end with a null pointer.
@@ -38,7 +38,7 @@ pub(super) unsafe fn spawn(
     plan: &Plan,
     argv: &[*const c_char],
     envp: &[*const c_char],
-) -> io::Result<bool> {
+) -> io::Result<()> {
     let all: SignalSet = !0;
     // No handler of the embedding program may run in a child, which has the spawner's handlers at first.
     let before = signal_mask(all)?;
@@ -56,17 +56,16 @@ pub(super) unsafe fn spawn(
 }
 
 /// Waits for exactly this child, which has ended or is about to.
-fn reap(child: c_int) -> io::Result<bool> {
+fn reap(child: c_int) -> io::Result<()> {
     loop {
-        let mut status = 0;
-        // SAFETY: `status` is writable. __WALL, for a child without an exit signal is not waited for otherwise.
-        if unsafe { libc::waitpid(child, &raw mut status, libc::__WALL) } == child {
-            return Ok(libc::WIFEXITED(status));
+        // SAFETY: writes no status. __WALL, for a child without an exit signal is not waited for otherwise.
+        if unsafe { libc::waitpid(child, std::ptr::null_mut(), libc::__WALL) } == child {
+            return Ok(());
         }
         match errno() {
             libc::EINTR => {}
             // Somebody else reaped it, with __WALL.
-            libc::ECHILD => return Ok(true),
+            libc::ECHILD => return Ok(()),
             errno => return Err(io::Error::from_raw_os_error(errno)),
         }
     }

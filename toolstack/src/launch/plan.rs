@@ -85,14 +85,18 @@ impl Prepared for Plan {
         let envp = pointers(&self.envp);
         // SAFETY: both lists end with a null pointer, and they and what they point to live until the call returns,
         // which is after the child has copied its memory.
-        let ended = unsafe { child::spawn(&self, &argv, &envp) }
-            .map_err(|source| LaunchError::Step { step: Step::Detach, program: None, source })?;
+        unsafe { child::spawn(&self, &argv, &envp) }.map_err(|source| LaunchError::Step {
+            step: Step::Detach,
+            program: None,
+            source,
+        })?;
         match self.report.read() {
             Err((step, source)) => {
                 Err(LaunchError::Step { step, program: self.about(step), source })
             }
-            Ok(true) if ended => Ok(()),
-            Ok(_) => Err(LaunchError::Lost),
+            // Having come as far as the exec, it holds its alive lock: the caller may go on, and hears from the monitor.
+            Ok(true) => Ok(()),
+            Ok(false) => Err(LaunchError::Lost),
         }
     }
 }

@@ -66,7 +66,7 @@ impl Report {
         self.shared().progress.store(FAILED + step as u32, Ordering::SeqCst);
     }
 
-    /// Once the child has executed or ended: whether it came as far as the exec, which then worked; or what failed.
+    /// Once the child has executed or ended: whether it came as far as the exec, or what failed.
     pub(super) fn read(&self) -> Result<bool, (Step, io::Error)> {
         match self.shared().progress.load(Ordering::SeqCst) {
             UNDER_WAY => Ok(false),

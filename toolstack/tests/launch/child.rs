@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use rustix::process::Signal;
@@ -162,18 +163,15 @@ fn an_order_that_cannot_be_is_refused_before_anything_starts() {
         launch(run.order("/bin/true", args(["a\0"]))),
         Err(LaunchError::ZeroByte { .. })
     ));
-    let mut no_log = run.order("/bin/true", []);
-    no_log.log = run.path("none/log");
-    assert!(matches!(launch(no_log), Err(LaunchError::Log { .. })));
-    let mut link = run.order("/bin/true", []);
-    link.log = run.path("link");
-    std::os::unix::fs::symlink("elsewhere", &link.log).unwrap();
-    assert!(matches!(launch(link), Err(LaunchError::Log { .. })));
+    let (below_none, link, pipe) = (run.path("none/log"), run.path("link"), run.path("pipe"));
+    std::os::unix::fs::symlink("elsewhere", &link).unwrap();
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let refused =
+        |log: &Path| matches!(launch(run.order_with_log(log)), Err(LaunchError::Log { .. }));
+    assert!(refused(&below_none) && refused(&link) && refused(&pipe));
     assert!(!run.path("elsewhere").exists());
-    let mut pipe = run.order("/bin/true", []);
-    pipe.log = run.path("pipe");
-    assert!(Command::new("mkfifo").arg(&pipe.log).status().unwrap().success());
-    assert!(matches!(launch(pipe), Err(LaunchError::Log { .. })));
+    let _reader = File::options().read(true).write(true).open(&pipe).unwrap();
+    assert!(refused(&pipe));
     assert_eq!(pid(&run.alive).unwrap(), None);
 }
 

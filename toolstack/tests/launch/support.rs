@@ -51,6 +51,10 @@ impl Run {
         }
     }
 
+    pub(crate) fn order_with_log(&self, log: &Path) -> LaunchOrder {
+        LaunchOrder { log: log.to_owned(), ..self.order("/bin/true", []) }
+    }
+
     /// A shell that says what the script makes it say, to the log, and is waited for.
     pub(crate) fn told_by(&self, script: &str, change: impl FnOnce(&mut LaunchOrder)) -> String {
         let mut order = self.order("/bin/sh", ["-c".into(), script.into()]);

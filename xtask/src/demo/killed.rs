@@ -1,10 +1,10 @@
 //! `attach` is killed on its return from the call that hands `device_add` to QEMU.
 //!
 //! strace holds the tool there, and SIGKILL ends it; nobody reads QEMU's answer. Whether QEMU executes the
-//! dead sender's command depends on whether it had read it: it is stopped around the call in every
-//! second round. The story goes on until both were seen.
+//! dead sender's command depends on whether it had come to it before the sender died: it is given time in
+//! one round and stopped around the call in the next. The story goes on until both were seen.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use steadfast_tests::{Call, Failure, Injection, Result, ensure};
 
@@ -81,6 +81,16 @@ fn find_place(story: &Story) -> Result<Place> {
     Ok(Place { call: calls[end].name.clone(), nth: calls[..=end].iter().filter(same).count() })
 }
 
+/// The tool is held after it sent the command, so QEMU has until now to execute it: at most five seconds.
+fn give_qemu_time(story: &Story, device: &str) -> Result<()> {
+    let began = Instant::now();
+    let Ok(id) = story.world().qemu_id(DOMAIN, device) else { return Ok(()) };
+    while began.elapsed() < Duration::from_secs(5)
+        && !story.world().monitor(DOMAIN)?.devices()?.contains(&id)
+    {}
+    Ok(())
+}
+
 /// One kill, and what becomes of it. None where the call that was held was another one.
 fn play_round(story: &Story, place: &Place, round: usize, qemu: Qemu) -> Result<Option<bool>> {
     let world = story.world();
@@ -104,6 +114,9 @@ fn play_round(story: &Story, place: &Place, round: usize, qemu: Qemu) -> Result<
         process.stop()?;
     }
     let held = traced.reaches(|calls| calls.iter().any(|call| call.held))?;
+    if held && qemu == Qemu::Runs {
+        give_qemu_time(story, &device)?;
+    }
     let (output, calls) = traced.kill()?;
     process.resume()?;
     story.told(&output);

@@ -1,0 +1,277 @@
+//! One domain: its record, its QEMU, its record again.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use steadfast_device::DeviceName;
+use steadfast_locks::{
+    Fast, Level, LockError, Owner, OwnerNote, Permit, alive,
+    process::{Pidfd, Waited},
+};
+use steadfast_protocol::{Entry, Generation, Phase, Then};
+use steadfast_store::{DomainRow, StoreError};
+use uuid::Uuid;
+
+use super::{
+    compare,
+    files::OpenFiles,
+    found::{self, Fix, Found, Kind, Subject, Survey},
+    restore::Hints,
+    sighting::{self, Round},
+};
+use crate::{
+    error::{Error, Kind as ErrorKind},
+    folder::Berth,
+    host::Shared,
+    record::{self, OwnerRecord},
+    thing::Thing,
+};
+
+/// How often a record may move on under the look before the domain counts as under way.
+const LOOKS: usize = 3;
+/// How long a QEMU that hung up may take to die.
+const DEATH: Duration = Duration::from_secs(1);
+
+/// One device of the record.
+pub(super) struct Recorded {
+    pub(super) id: DeviceName,
+    pub(super) entry: Entry<Thing>,
+    pub(super) since_ms: i64,
+    pub(super) owner: Option<OwnerRecord>,
+}
+
+/// The record of one domain at one instant.
+pub(super) struct Record {
+    pub(super) row: DomainRow,
+    pub(super) devices: Vec<Recorded>,
+}
+
+impl Record {
+    pub(super) fn user_devices(&self) -> usize {
+        self.devices.iter().filter(|device| !device.id.is_implicit()).count()
+    }
+
+    fn has_open_intent(&self) -> bool {
+        self.devices.iter().any(|device| device.entry.phase.is_open())
+    }
+}
+
+/// What reading a record came to.
+pub(super) enum Read {
+    Whole(Box<Record>),
+    Gone,
+    /// It does not read; in words.
+    Damaged(String),
+}
+
+pub(super) fn read(host: &Shared, subject: &Subject) -> Result<Read, Error> {
+    let Some(store) = host.store_if_made() else { return Ok(Read::Gone) };
+    let uuid = Uuid::from_u128(subject.domain.0);
+    let snapshot = store.snapshot(|snapshot| {
+        let Some(row) = snapshot.domain(uuid)? else { return Ok(None) };
+        Ok::<_, StoreError>(Some((row, snapshot.devices(uuid)?)))
+    });
+    let (row, stored) = match snapshot {
+        Ok(Some(found)) => found,
+        Ok(None) => return Ok(Read::Gone),
+        Err(error @ StoreError::Corrupt { .. }) => return Ok(Read::Damaged(error.to_string())),
+        Err(error) => return Err(error.into()),
+    };
+    let mut devices = Vec::new();
+    for stored in &stored {
+        let owner = record::owner(stored);
+        match record::entry(stored) {
+            Ok((id, entry)) => {
+                devices.push(Recorded { id, entry, since_ms: stored.since_ms, owner });
+            }
+            Err(error) => return Ok(Read::Damaged(error.to_string())),
+        }
+    }
+    let readable = record::row(&row).map(drop).and_then(|()| record::process(&row).map(drop));
+    match readable {
+        Ok(()) => Ok(Read::Whole(Box::new(Record { row, devices }))),
+        Err(error) => Ok(Read::Damaged(error.to_string())),
+    }
+}
+
+/// Looks at one domain. Takes its turn on the query socket, and no slow lock.
+pub(super) async fn look(
+    host: Arc<Shared>,
+    subject: Subject,
+    hints: &Hints,
+    patience: Duration,
+) -> Result<Survey, Error> {
+    let deadline = Instant::now() + patience;
+    for _ in 0..LOOKS {
+        let before = match read(&host, &subject)? {
+            Read::Whole(record) => record,
+            Read::Gone => return Ok(Survey::default()),
+            Read::Damaged(words) => {
+                let found = Found::of(Kind::StoreCorrupt, &subject, words);
+                let words = "keep a copy of the database; make again what QEMU and the other rows say";
+                return Ok(Survey::one(found.repair(Fix::Store, words), 0));
+            }
+        };
+        let seen = judge(&host, &subject, &before, hints, deadline).await?;
+        let after = read(&host, &subject)?;
+        if let (Some(seen), Read::Whole(after)) = (seen, after)
+            && after.row == before.row
+        {
+            return Ok(seen);
+        }
+    }
+    Ok(Survey::under_way(&subject))
+}
+
+/// `None`: it moved meanwhile.
+async fn judge(
+    host: &Arc<Shared>,
+    subject: &Subject,
+    record: &Record,
+    hints: &Hints,
+    deadline: Instant,
+) -> Result<Option<Survey>, Error> {
+    let berth = host.folders.berth(subject.domain, Generation(record.row.generation));
+    let devices = record.user_devices();
+    let phase = record::phase(&record.row.phase)?;
+    match phase {
+        Phase::Defined => Ok(Some(Survey { domains: 1, devices, ..Survey::default() })),
+        Phase::Building if holder(&berth)?.is_some() => Ok(Some(Survey::under_way(subject))),
+        Phase::Building => {
+            let found = Found::of(Kind::PendingIntent, subject, "start by an unknown owner, gone")
+                .repair(Fix::Rest, "settle: nothing was spawned, back to defined");
+            Ok(Some(Survey::one(found, devices)))
+        }
+        Phase::Dying { then, .. } => Ok(Some(dying(host, subject, record, then, devices))),
+        Phase::Live => live(host, subject, record, hints, deadline).await,
+    }
+}
+
+fn dying(host: &Shared, subject: &Subject, record: &Record, then: Then, devices: usize) -> Survey {
+    let ender = record::ender(&record.row);
+    if ender.as_ref().is_some_and(|ender| found::is_running(ender, &host.boot)) {
+        return Survey::under_way(subject);
+    }
+    let end = match then {
+        Then::Defined => "back to defined",
+        Then::Gone => "remove the record",
+    };
+    let detail = found::left_by(ender.as_ref(), &host.boot);
+    let found = Found::of(Kind::PendingIntent, subject, detail)
+        .repair(Fix::Rest, format!("settle: kill QEMU if it runs, then {end}"));
+    Survey::one(found, devices)
+}
+
+async fn live(
+    host: &Arc<Shared>,
+    subject: &Subject,
+    record: &Record,
+    hints: &Hints,
+    deadline: Instant,
+) -> Result<Option<Survey>, Error> {
+    let berth = &host.folders.berth(subject.domain, Generation(record.row.generation));
+    let devices = record.user_devices();
+    let pid = match fate(record, berth)? {
+        alive::Fate::Living(process) => process.map(|process| process.pid),
+        alive::Fate::Unknown(_) => None,
+        alive::Fate::Dead => return confirm_dead(host, subject, record, berth, deadline).await,
+    };
+    match sighting::look(host, berth, &subject.name, deadline).await? {
+        Round::Moved => Ok(None),
+        Round::Silent(words) => {
+            let detail = format!("{}: {words}", of_pid("its QEMU", pid));
+            Ok(Some(Survey::one(Found::of(Kind::Unreachable, subject, detail), devices)))
+        }
+        Round::Absent if ends(record, deadline).await? => Ok(None),
+        Round::Absent if fate(record, berth)? == alive::Fate::Dead => Ok(None),
+        Round::Absent => {
+            let lives = of_pid("its QEMU", pid);
+            let detail = format!("{lives} lives and nobody listens at {}", berth.query().display());
+            Ok(Some(Survey::one(Found::of(Kind::Unreachable, subject, detail), devices)))
+        }
+        Round::Seen(sighting) => {
+            let is_held = holder(berth)?.is_some();
+            let files = pid.and_then(OpenFiles::of);
+            let view = compare::View {
+                host,
+                subject,
+                record,
+                sighting: &sighting,
+                files: files.as_ref(),
+                is_held,
+                hints,
+            };
+            let mut survey = compare::compare(&view);
+            if is_held && record.has_open_intent() {
+                survey.under_way.push(subject.name.clone());
+            }
+            Ok(Some(survey))
+        }
+    }
+}
+
+/// A spawner holds the fast lock from the commit that says `Live` until its child has executed, and so does the child:
+/// only under it is a free alive lock a death.
+async fn confirm_dead(
+    host: &Arc<Shared>,
+    subject: &Subject,
+    record: &Record,
+    berth: &Berth,
+    deadline: Instant,
+) -> Result<Option<Survey>, Error> {
+    let path = host.folders.fast_lock(subject.domain);
+    let mut permit = Permit::root();
+    let _permit = permit.enter::<Fast>();
+    let note = OwnerNote::new(&subject.name, "check", "section");
+    let held = match host.locks.acquire(&path, Fast::NAME, note, Some(deadline)).await {
+        Ok(held) => Some(held),
+        Err(LockError::TimedOut { .. }) => return Ok(Some(Survey::under_way(subject))),
+        // Where nothing can be written nobody can spawn either, but for one who may.
+        Err(_) if Owner::of(&path).map_err(unreadable)?.is_none() => None,
+        Err(error) => return Err(error.into()),
+    };
+    let now = read(host, subject)?;
+    let Read::Whole(now) = now else {
+        if let (Some(held), Read::Gone) = (held, now) {
+            held.remove()?;
+        }
+        return Ok(None);
+    };
+    if now.row != record.row || fate(&now, berth)? != alive::Fate::Dead {
+        return Ok(None);
+    }
+    let process = record::process(&now.row)?.and_then(|run| run.process);
+    let detail = format!("{} is gone", of_pid("its QEMU", process.map(|process| process.pid)));
+    let found = Found::of(Kind::DeadDomain, subject, detail).repair(Fix::Rest, "back to defined");
+    Ok(Some(Survey::one(found, now.user_devices())))
+}
+
+/// A QEMU that is ending hangs up first. Its death is seen on the next look.
+async fn ends(record: &Record, deadline: Instant) -> Result<bool, Error> {
+    let process = record::process(&record.row)?.and_then(|run| run.process);
+    let Some(process) = process else { return Ok(false) };
+    let Some(pidfd) = Pidfd::open(process).map_err(unreadable)? else { return Ok(true) };
+    let until = deadline.min(Instant::now() + DEATH);
+    Ok(pidfd.exited(Some(until)).await.map_err(unreadable)? == Waited::Exited)
+}
+
+fn of_pid(what: &str, pid: Option<u32>) -> String {
+    pid.map_or_else(|| what.to_owned(), |pid| format!("{what} (pid {pid})"))
+}
+
+/// What the kernel says of the QEMU of a row. Of one that names none only its monitor can tell.
+fn fate(record: &Record, berth: &Berth) -> Result<alive::Fate, Error> {
+    let Some(run) = record::process(&record.row)? else { return Ok(alive::Fate::Living(None)) };
+    alive::resolve(&berth.alive(), &run.alive, run.process).map_err(unreadable)
+}
+
+/// Whether an owner is in a hold. Nothing is locked for it.
+fn holder(berth: &Berth) -> Result<Option<Owner>, Error> {
+    Owner::of(&berth.slow()).map_err(unreadable)
+}
+
+fn unreadable(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Environment, "failed to learn who lives").because(error)
+}

@@ -1,0 +1,144 @@
+//! One round on the query socket: everything that one QEMU has, or why it does not say.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use serde_json::Value;
+use steadfast_device::{self as device, Observed, Query, Sight};
+use steadfast_locks::{Level, LockError, Monitor as MonitorLevel, OwnerNote, Permit};
+use steadfast_qmp::{Command, ConnectOptions, Monitor, Outcome, QmpError};
+
+use crate::{error::Error, folder::Berth, host::Shared, problem, wire};
+
+/// What one QEMU has.
+#[derive(Debug, Default)]
+pub(super) struct Sighting {
+    pub(super) sight: Sight,
+    /// Devices and controllers by QEMU's id; those without one are in the sight alone.
+    pub(super) observed: BTreeMap<String, Observed>,
+    /// QEMU's descriptors by the number of their set.
+    pub(super) sets: BTreeMap<u64, Vec<u64>>,
+}
+
+/// How a round ended.
+pub(super) enum Round {
+    Seen(Box<Sighting>),
+    /// No answer, or none that can be read; in words.
+    Silent(String),
+    /// Nobody listens.
+    Absent,
+    /// A device went away between two questions.
+    Moved,
+}
+
+/// Asks within one deadline, whatever the number of devices.
+pub(super) async fn look(
+    host: &Shared,
+    berth: &Berth,
+    name: &str,
+    deadline: Instant,
+) -> Result<Round, Error> {
+    let mut permit = Permit::root();
+    let _permit = permit.enter::<MonitorLevel>();
+    let note = OwnerNote::new(name, "check", "query");
+    let turn = host.locks.acquire(&berth.turn(), MonitorLevel::NAME, note, Some(deadline)).await;
+    let _turn = match turn {
+        Ok(turn) => turn,
+        Err(error @ LockError::TimedOut { .. }) => return Ok(Round::Silent(Error::from(error).to_string())),
+        Err(_) if !berth.exists() => return Ok(Round::Absent),
+        Err(error) => return Err(error.into()),
+    };
+    let monitor = match Monitor::connect(berth.query(), ConnectOptions::new(deadline)).await {
+        Ok(monitor) => monitor,
+        Err(QmpError::Absent { .. } | QmpError::Closed) => return Ok(Round::Absent),
+        Err(error) => return Ok(Round::Silent(problem::monitor(&error).to_string())),
+    };
+    let sight = match wire::inventory(&monitor, deadline).await {
+        Ok(Some(sight)) => sight,
+        Ok(None) => return Ok(lost(deadline)),
+        // R19: what cannot be read is never "nothing there".
+        Err(error) => return Ok(Round::Silent(format!("failed to {error}"))),
+    };
+    inquire(&monitor, sight, deadline).await
+}
+
+/// A monitor that goes quiet in time has hung up.
+fn lost(deadline: Instant) -> Round {
+    if Instant::now() < deadline { Round::Absent } else { Round::Silent("no answer".to_owned()) }
+}
+
+/// What is asked about one device.
+struct Question {
+    id: String,
+    qom_type: String,
+    queries: Vec<Query>,
+}
+
+async fn inquire(monitor: &Monitor, sight: Sight, deadline: Instant) -> Result<Round, Error> {
+    let questions = questions(&sight);
+    let mut commands = vec![Command::new("query-fdsets")];
+    for question in &questions {
+        let queries = question.queries.iter();
+        commands.extend(queries.map(|query| Command::new(query.command).arguments(query.arguments.clone())));
+    }
+    let mut answers = Vec::with_capacity(commands.len());
+    for outcome in monitor.execute_all(commands, deadline).await {
+        match outcome {
+            Outcome::Done(value) => answers.push(value),
+            Outcome::Refused(refusal) if refusal.is_device_not_found() => return Ok(Round::Moved),
+            Outcome::Refused(refusal) => {
+                return Ok(Round::Silent(format!("QEMU refused to be asked: {refusal}")));
+            }
+            Outcome::Unknown(_) => return Ok(lost(deadline)),
+        }
+    }
+    let mut sighting = Sighting { sight, ..Sighting::default() };
+    let mut answers = answers.into_iter();
+    sighting.sets = answers.next().map(|sets| sets_in(&sets)).unwrap_or_default();
+    for question in questions {
+        let replies: Vec<_> = answers.by_ref().take(question.queries.len()).collect();
+        match Observed::parse(&question.id, &question.qom_type, &sighting.sight, &replies) {
+            Ok(observed) => _ = sighting.observed.insert(question.id, observed),
+            Err(error) => return Ok(Round::Silent(format!("failed to {error}"))),
+        }
+    }
+    Ok(Round::Seen(Box::new(sighting)))
+}
+
+fn questions(sight: &Sight) -> Vec<Question> {
+    let ours = sight.fronts.iter().map(|(serial, front)| {
+        (device::device_id(*serial), front.qom_type.clone())
+    });
+    let controllers = sight.controllers.iter().map(|name| {
+        let id = wire::controller_id(name);
+        let qom_type = controller_type(&id).to_owned();
+        (id, qom_type)
+    });
+    // One without an id has a path here, by which no class can ask it anything.
+    let foreign = sight.foreign.devices.iter().filter(|(id, _)| !id.starts_with('/'));
+    let foreign = foreign.map(|(id, qom_type)| (id.clone(), qom_type.clone()));
+    let question = |(id, qom_type): (String, String)| {
+        let queries = device::inquire(&id, &qom_type);
+        Question { id, qom_type, queries }
+    };
+    ours.chain(controllers).chain(foreign).map(question).collect()
+}
+
+/// QEMU's type of one of our controllers.
+fn controller_type(id: &str) -> &'static str {
+    use steadfast_device::ControllerModel;
+    match id {
+        "sf-scsi" => ControllerModel::Scsi.word(),
+        "sf-usb" => ControllerModel::Usb.word(),
+        _ => ControllerModel::RootPort.word(),
+    }
+}
+
+fn sets_in(reply: &Value) -> BTreeMap<u64, Vec<u64>> {
+    let mut sets = BTreeMap::new();
+    for set in reply.as_array().into_iter().flatten() {
+        let Some(number) = set["fdset-id"].as_u64() else { continue };
+        let fds = set["fds"].as_array().into_iter().flatten();
+        sets.insert(number, fds.filter_map(|fd| fd["fd"].as_u64()).collect());
+    }
+    sets
+}

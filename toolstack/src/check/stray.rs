@@ -1,0 +1,168 @@
+//! What runs, or lies about, and no row names.
+
+use std::{fs::File, path::Path};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
+use steadfast_locks::{
+    Level, OwnerNote, Permit, Slow,
+    alive::{self, Holding},
+};
+use steadfast_protocol::{Domain, Generation, Phase, Spawned, Then};
+use steadfast_store::DomainRow;
+use uuid::Uuid;
+
+use super::found::{Fix, Found, Kind, Subject};
+use crate::{
+    error::{Error, Kind as ErrorKind},
+    folder::Berth,
+    host::Shared,
+    record,
+};
+
+/// QEMUs of this run folder whose generation no row names.
+pub(super) fn qemus(host: &Shared) -> Result<Vec<Found>, Error> {
+    let scan = alive::scan(&host.folders.run).map_err(|error| {
+        Error::new(ErrorKind::Environment, "failed to look for QEMUs").because(error)
+    })?;
+    let mut found = Vec::new();
+    for holding in scan.found {
+        let Some((domain, generation)) = berth_of(&holding.path) else { continue };
+        // A row says `Live` before its QEMU is spawned, and goes after it died: read after the scan, a row that does not
+        // name what still runs never did.
+        let row = sound_row(host, domain)?;
+        let is_named = row.as_ref().is_some_and(|row| names(row, generation));
+        if is_named || is_damaged(host, domain)? || !still_runs(&holding)? {
+            continue;
+        }
+        found.push(stray(domain, generation, holding, row));
+    }
+    Ok(found)
+}
+
+fn stray(
+    domain: Domain,
+    generation: Generation,
+    holding: Holding,
+    row: Option<DomainRow>,
+) -> Found {
+    let uuid = Uuid::from_u128(domain.0).to_string();
+    let name = row.as_ref().map_or(uuid, |row| row.name.clone());
+    let subject = Subject { domain, name };
+    let pid = holding.process.pid;
+    let detail = format!("a QEMU (pid {pid}) of generation {generation} runs, and no record names it");
+    let is_defined = row.is_some_and(|row| record::phase(&row.phase).ok() == Some(Phase::Defined));
+    let words = match (is_defined, &holding.identity) {
+        (true, Some(_)) => "adopt: its document is recorded",
+        (false, Some(_)) => "none: no document of it survives; --remove kills it",
+        (_, None) => "none: its alive file is damaged",
+    };
+    let fix = match &holding.identity {
+        Some(_) => Fix::Machine { holding, generation },
+        None => Fix::None,
+    };
+    Found::of(Kind::UnrecordedQemu, &subject, detail).repair(fix, words)
+}
+
+/// Domain and generation in the path of an alive file.
+pub(super) fn berth_of(alive: &Path) -> Option<(Domain, Generation)> {
+    let berth = alive.parent()?;
+    let name = berth.file_name()?.to_str()?;
+    let generation = name.strip_prefix("gone.").unwrap_or(name).parse().ok()?;
+    let uuid = Uuid::try_parse(berth.parent()?.file_name()?.to_str()?).ok()?;
+    Some((Domain(uuid.as_u128()), Generation(generation)))
+}
+
+/// Marked while nothing was spawned yet.
+const DYING_NEVER: [Phase; 2] = [
+    Phase::Dying { then: Then::Defined, spawned: Spawned::Never },
+    Phase::Dying { then: Then::Gone, spawned: Spawned::Never },
+];
+
+/// Whether the row says that this generation may run.
+pub(super) fn names(row: &DomainRow, generation: Generation) -> bool {
+    let never = [Phase::Defined, DYING_NEVER[0], DYING_NEVER[1]];
+    let may_run = record::phase(&row.phase).ok().is_none_or(|phase| !never.contains(&phase));
+    row.generation == generation.0 && may_run
+}
+
+/// The row, where it verifies.
+pub(super) fn sound_row(host: &Shared, domain: Domain) -> Result<Option<DomainRow>, Error> {
+    let Some(store) = host.store_if_made() else { return Ok(None) };
+    let uuid = Uuid::from_u128(domain.0);
+    let rows = store.snapshot(|snapshot| snapshot.sound_domains())?;
+    Ok(rows.into_iter().find(|row| row.uuid == uuid))
+}
+
+/// Whether there is a row of the domain that does not verify.
+fn is_damaged(host: &Shared, domain: Domain) -> Result<bool, Error> {
+    let Some(store) = host.store_if_made() else { return Ok(false) };
+    let uuid = Uuid::from_u128(domain.0).to_string();
+    let damaged = store.snapshot(|snapshot| snapshot.damaged())?;
+    Ok(damaged.iter().any(|row| row.table == "domain" && row.columns.get("uuid") == Some(&uuid)))
+}
+
+fn still_runs(holding: &Holding) -> Result<bool, Error> {
+    let Some(identity) = &holding.identity else { return Ok(holding.process.is_running()) };
+    let holder = alive::holder(identity, Some(holding.process)).map_err(|error| {
+        Error::new(ErrorKind::Environment, "failed to learn whether a QEMU lives").because(error)
+    })?;
+    Ok(holder.is_some())
+}
+
+/// Takes away the folders of generations that no row names, nobody holds, and no QEMU runs in. What is in use, or cannot be
+/// taken away, stays.
+pub(super) fn sweep(host: &Shared) -> Result<(), Error> {
+    let berths = host.folders.berths().map_err(|error| {
+        Error::new(ErrorKind::Environment, "failed to read the run folder").because(error)
+    })?;
+    let mut permit = Permit::root();
+    for (domain, generation) in berths {
+        let berth = host.folders.berth(domain, generation);
+        if is_claimed(host, domain, generation)? {
+            continue;
+        }
+        let _permit = permit.enter::<Slow>();
+        let note = OwnerNote::new(Uuid::from_u128(domain.0).to_string(), "check", "sweep");
+        let Ok(Some(held)) = host.locks.try_acquire(&berth.slow(), Slow::NAME, note) else {
+            continue;
+        };
+        // Whoever claims it does so under this lock.
+        let is_left = !is_claimed(host, domain, generation)?;
+        let swept = match is_held(&berth) {
+            Ok(false) if is_left => berth.remove(),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = swept {
+            tracing::warn!(%error, folder = %berth.path().display(), "failed to sweep");
+        }
+        drop(held);
+    }
+    Ok(())
+}
+
+fn is_claimed(host: &Shared, domain: Domain, generation: Generation) -> Result<bool, Error> {
+    if is_damaged(host, domain)? {
+        return Ok(true);
+    }
+    let row = sound_row(host, domain)?;
+    Ok(row.is_some_and(|row| {
+        row.generation == generation.0 && record::phase(&row.phase).ok() != Some(Phase::Defined)
+    }))
+}
+
+fn is_held(berth: &Berth) -> std::io::Result<bool> {
+    let file = match File::open(berth.alive()) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => flock(&file, FlockOperation::Unlock).map(|()| false).map_err(Into::into),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(errno) => Err(errno.into()),
+    }
+}

@@ -1,0 +1,189 @@
+//! A monitor that misbehaves costs an error, never a record: what it broke is settled when a real one is back.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    os::unix::net::{UnixListener, UnixStream},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use steadfast::{Boot, Error, Host, Kind, Options, Plan, Replace, Request};
+
+const GREETING: &str =
+    "{\"QMP\":{\"version\":{\"qemu\":{\"micro\":0,\"minor\":2,\"major\":7},\"package\":\"\"},\"capabilities\":[]}}\r\n";
+
+/// Serves the clients of one socket until the path is given back.
+struct Impostor {
+    path: PathBuf,
+    aside: PathBuf,
+    over: Arc<AtomicBool>,
+    served: Option<JoinHandle<()>>,
+}
+
+impl Impostor {
+    fn take(path: &Path, serve: impl Fn(UnixStream) + Send + 'static) -> Self {
+        let aside = path.with_extension("aside");
+        std::fs::rename(path, &aside).unwrap();
+        let listener = UnixListener::bind(path).unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&over);
+        let served = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if ends.load(Ordering::SeqCst) {
+                    return;
+                }
+                let stream = stream.unwrap();
+                stream.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
+                stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+                serve(stream);
+            }
+        });
+        Self { path: path.to_owned(), aside, over, served: Some(served) }
+    }
+}
+
+impl Drop for Impostor {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        if UnixStream::connect(&self.path).is_ok()
+            && let Some(served) = self.served.take()
+        {
+            let _ = served.join();
+        }
+        let _ = std::fs::rename(&self.aside, &self.path);
+    }
+}
+
+/// What follows upon a command.
+enum Then {
+    Oblige,
+    Silence,
+    Close,
+}
+
+/// Answers every command with an empty object, where `special` does not say otherwise.
+fn obliging(stream: UnixStream, mut special: impl FnMut(&Value, &mut UnixStream) -> Then) {
+    let mut writer = stream.try_clone().unwrap();
+    let _ = writer.write_all(GREETING.as_bytes());
+    for line in BufReader::new(stream).lines() {
+        let Ok(line) = line else { return };
+        let command: Value = serde_json::from_str(&line).unwrap_or_default();
+        match special(&command, &mut writer) {
+            Then::Oblige => {}
+            Then::Silence => continue,
+            Then::Close => return,
+        }
+        let reply = json!({"return": {}, "id": command["id"]});
+        let _ = writer.write_all(format!("{reply}\r\n").as_bytes());
+    }
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+async fn attach(host: &Host, disk: &str) -> Result<Option<Error>, Error> {
+    let request = Request { timeout: Some(Duration::from_secs(3)), ..Request::default() };
+    let document = json!({"class": "disk", "bus": "scsi", "file": disk, "format": "raw"});
+    let devices = vec![("data".to_owned(), document)];
+    Ok(host.attach("vm", devices, Plan::Whole, &request).await?.worst())
+}
+
+#[tokio::test]
+async fn whatever_a_monitor_does_the_record_is_settled_by_the_next_verb() {
+    let folders = tempfile::tempdir_in("/tmp").unwrap();
+    let disk = folders.path().join("disk");
+    std::fs::write(&disk, [0; 4096]).unwrap();
+    let disk = disk.to_str().unwrap();
+    let host = Host::open(Options::new(folders.path().join("s"), folders.path().join("r"))).await.unwrap();
+    let request = Request::default();
+    let document = json!({"name": "vm", "accel": "tcg", "memory": "64M"});
+    host.define(document, Replace::Refuse, &request).await.unwrap();
+    host.start("vm", Boot::Paused, &request).await.unwrap();
+    let monitor = host.show("vm").await.unwrap().monitor.unwrap();
+    let command = Path::new(&monitor).with_file_name("command");
+
+    type Serve = Box<dyn Fn(UnixStream) + Send>;
+    let cases: Vec<(&str, Serve)> = vec![
+        ("garbage", Box::new(|mut s| drop(s.write_all(b"\x00\xff no monitor at all\r\n")))),
+        ("closes at once", Box::new(drop)),
+        ("says nothing", Box::new(|s| drop(BufReader::new(s).lines().next()))),
+        (
+            "a line that never ends",
+            Box::new(|mut s| while s.write_all(&[b'x'; 1 << 16]).is_ok() {}),
+        ),
+        (
+            "an endless greeting of JSON",
+            Box::new(|mut s| {
+                let _ = s.write_all(b"{\"QMP\":[");
+                while s.write_all("1,".repeat(1 << 15).as_bytes()).is_ok() {}
+            }),
+        ),
+        ("wrong ids", Box::new(|stream| {
+            obliging(stream, |command, writer| {
+                if command["execute"] == "qmp_capabilities" {
+                    return Then::Oblige;
+                }
+                let _ = writer.write_all(b"{\"return\":{},\"id\":\"somebody else\"}\r\n");
+                Then::Silence
+            })
+        })),
+        ("closes at blockdev-add", Box::new(|stream| {
+            obliging(stream, |command, _| match command["execute"] == "blockdev-add" {
+                true => Then::Close,
+                false => Then::Oblige,
+            })
+        })),
+        ("garbage at device_add", Box::new(|stream| {
+            obliging(stream, |command, writer| {
+                if command["execute"] != "device_add" {
+                    return Then::Oblige;
+                }
+                let _ = writer.write_all(b"]]]]\r\n");
+                Then::Close
+            })
+        })),
+        ("refuses, and answers queries with nothing", Box::new(|stream| {
+            obliging(stream, |command, writer| {
+                if command["execute"] != "device_add" {
+                    return Then::Oblige;
+                }
+                let error = json!({"class": "GenericError", "desc": "no"});
+                let reply = json!({"error": error, "id": command["id"]});
+                let _ = writer.write_all(format!("{reply}\r\n").as_bytes());
+                Then::Silence
+            })
+        })),
+    ];
+    let before = resident_kib();
+    for (name, serve) in cases {
+        let impostor = Impostor::take(&command, serve);
+        let error = match attach(&host, disk).await {
+            Ok(Some(error)) | Err(error) => error,
+            Ok(None) => panic!("{name}: attached"),
+        };
+        drop(impostor);
+        assert!(
+            matches!(error.kind, Kind::Unknown | Kind::Environment),
+            "{name}: {error:?}"
+        );
+        let grown = resident_kib().saturating_sub(before);
+        assert!(grown < 128 << 10, "{name}: {grown} KiB more are resident");
+        // The real one is back: whatever stands there is settled, and the verb works.
+        host.wait("vm", None, &request).await.unwrap();
+        let shown = host.show("vm").await.unwrap();
+        assert!(shown.devices.is_empty(), "{name}: {:?}", shown.devices);
+        assert_eq!(attach(&host, disk).await.unwrap(), None, "{name}");
+        let ids = vec!["data".to_owned()];
+        host.detach("vm", ids, steadfast::Press::Wait, &request).await.unwrap();
+    }
+    host.destroy("vm", &request).await.unwrap();
+}
