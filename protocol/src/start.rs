@@ -13,8 +13,8 @@
 //! ```
 
 use crate::{
-    Conflict, Domain, Error, Generation, Launch, Patience, Platform, Session, SlowGuard, Terms,
-    View,
+    Conflict, Domain, Error, Generation, Launch, Patience, Phase, Platform, Session, SlowGuard,
+    Terms, View,
 };
 
 impl<P: Platform> Session<'_, P> {
@@ -118,7 +118,10 @@ impl<P: Platform> SlowGuard<'_, P> {
         let view = View::all().probed().durable();
         let buried = self
             .fast(view, move |tx| {
-                tx.same(generation)?;
+                let phase = tx.same(generation)?.phase;
+                if let Phase::Dying { .. } = phase {
+                    return Err(Conflict::Phase(phase));
+                }
                 Ok::<_, Conflict<P::Spec>>(tx.settle_dead())
             })
             .await;

@@ -216,7 +216,7 @@ impl<S: Spec> Tx<S> {
         Ok(self.devices.clone())
     }
 
-    /// The intent of a removal. Devices already `Removing` are waited for again, under another intent.
+    /// The intent of a removal. Devices already `Removing` stay so, acknowledged or not, under another intent.
     pub(crate) fn intend_removal(
         &mut self,
         generation: Generation,
@@ -228,9 +228,10 @@ impl<S: Spec> Tx<S> {
             let intent = Serial(self.draw());
             let entry = self.devices.get_mut(id).ok_or_else(|| Conflict::NoDevice(id.clone()))?;
             match entry.phase {
-                DevicePhase::Present | DevicePhase::Removing { .. } => {
+                DevicePhase::Present => {
                     entry.phase = DevicePhase::Removing { acknowledged: Acknowledged::No };
                 }
+                DevicePhase::Removing { .. } => {}
                 _ => return Err(Conflict::DeviceBusy(id.clone())),
             }
             entry.intent = intent;

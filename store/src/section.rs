@@ -295,6 +295,14 @@ impl<'t> Section<'t> {
         self.noted(integrity::discard(self.connection))
     }
 
+    /// Removes the row of a domain that is not its uuid's: damage has made it another's. For repair only, followed by
+    /// [`repair_domain`](Self::repair_domain). Says whether there was one.
+    pub fn discard_stray(&mut self, uuid: &str) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM domain WHERE uuid = ?1 AND uuid <> ?2";
+        let removed = self.connection.execute(sql, params![uuid, self.key]);
+        self.noted(removed.map(|count| count > 0).map_err(StoreError::from))
+    }
+
     /// The last error after which SQLite may have rolled back the whole transaction.
     pub(crate) fn trouble(&self) -> Option<StoreError> {
         self.trouble.borrow_mut().take()

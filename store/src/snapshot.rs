@@ -9,8 +9,9 @@ use crate::device::{self, DeviceRow};
 use crate::domain::{self, DomainRow, DomainSummary};
 use crate::error::StoreError;
 use crate::history::{self, HistoryPage};
-use crate::integrity::{self, RawRow};
+use crate::integrity;
 use crate::meta;
+use crate::raw::RawRow;
 use crate::userdata::{self, UserdataKey};
 
 /// The database as it was at one instant, without any lock (R2). For list, show, log and check; whoever decides on a change
@@ -68,7 +69,7 @@ impl Snapshot<'_> {
         Ok(devices.into_iter().filter(|(of, _)| *of == key).map(|(_, device)| device).collect())
     }
 
-    /// The rows of domains and devices that do not verify, as they are: none of it may be believed.
+    /// The rows of domains, devices and userdata that do not verify, as they are: none of it may be believed.
     pub fn damaged(&self) -> Result<Vec<RawRow>, StoreError> {
         integrity::damaged(self.connection)
     }

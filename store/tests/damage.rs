@@ -146,6 +146,55 @@ fn a_damaged_domain_can_be_removed() {
     assert_eq!(store.integrity().unwrap(), []);
 }
 
+#[test]
+fn a_flipped_bit_is_found_again_by_the_checksum() {
+    for sql in [
+        "UPDATE device SET spec = replace(spec, 'root', 'rood') WHERE id = 'disk' AND domain LIKE '%1'",
+        "UPDATE device SET serial = serial + 1024 WHERE id = 'disk' AND domain LIKE '%1'",
+        "UPDATE device SET checksum = checksum | 4611686018427387904, serial = serial WHERE id = 'disk' AND domain LIKE '%1'
+             AND checksum & 4611686018427387904 = 0",
+        "UPDATE domain SET name = 'veb1' WHERE name = 'web1'",
+        "UPDATE userdata SET value = x'736f6d65206279746571' WHERE domain LIKE '%1'",
+    ] {
+        let fixture = filled();
+        let before = fixture.open();
+        let domains = before.snapshot(|snapshot| snapshot.sound_domains()).unwrap();
+        let devices = before.snapshot(|snapshot| snapshot.sound_devices(uuid(1))).unwrap();
+        drop(before);
+        let connection = Connection::open(fixture.database()).unwrap();
+        if connection.execute(sql, []).unwrap() == 0 {
+            continue;
+        }
+        let store = fixture.open();
+        let damaged = store.snapshot(|snapshot| snapshot.damaged()).unwrap();
+        let [row] = damaged.as_slice() else { panic!("{sql}: {damaged:?}") };
+        assert!(!row.verifies());
+        let whole = row.unflipped().unwrap();
+        if let Some(domain) = whole.domain() {
+            assert!(domains.contains(&domain), "{sql}");
+        } else if let Some((_, device)) = whole.device() {
+            assert!(devices.contains(&device), "{sql}");
+        } else {
+            let blob = (uuid(1), "xl".to_owned(), b"some bytes".to_vec());
+            assert_eq!(whole.userdata(), Some(blob), "{sql}");
+        }
+    }
+}
+
+#[test]
+fn a_guess_at_a_damaged_row_is_right_only_where_its_checksum_says_so() {
+    let fixture = filled();
+    tamper(&fixture, "UPDATE domain SET phase = 'wild', generation = 77 WHERE name = 'web1'");
+    let store = fixture.open();
+    let damaged = store.snapshot(|snapshot| snapshot.damaged()).unwrap();
+    let [row] = damaged.as_slice() else { panic!("{damaged:?}") };
+    assert_eq!(row.unflipped(), None);
+    let right = domain(uuid(1), "web1");
+    let guess = row.with_text("phase", Some(&right.phase));
+    assert!(!guess.verifies() && guess.domain().is_none());
+    assert_eq!(guess.with_number("generation", right.generation).domain(), Some(right));
+}
+
 type Everything = (
     Vec<DomainSummary>,
     Vec<DeviceRow>,

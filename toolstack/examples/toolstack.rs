@@ -10,9 +10,7 @@
 use std::{env, process::ExitCode, sync::Arc};
 
 use serde_json::json;
-use steadfast::{
-    Answer, Boot, Door, Error, Host, Kind, Options, Plan, Progress, Replace, Request,
-};
+use steadfast::{Answer, Boot, Door, Error, Host, Kind, Options, Plan, Progress, Replace, Request};
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

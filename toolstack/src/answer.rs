@@ -77,13 +77,16 @@ impl Answer {
         }
         let rank = |outcome| match outcome {
             Outcome::Unknown => 3,
-            Outcome::Failed | Outcome::Rejected | Outcome::Undone => 2,
-            Outcome::Pending => 1,
+            // Something is still to come: more than what was refused and is over.
+            Outcome::Pending => 2,
+            Outcome::Failed | Outcome::Rejected | Outcome::Undone => 1,
             _ => 0,
         };
         let worst = self.results.iter().max_by_key(|ending| rank(ending.outcome))?;
         let (kind, words) = match worst.outcome {
-            Outcome::Unknown => (Kind::Unknown, "is not known to have ended; the next verb settles it"),
+            Outcome::Unknown => {
+                (Kind::Unknown, "is not known to have ended; the next verb settles it")
+            }
             Outcome::Failed => (Kind::Failed, "failed"),
             Outcome::Rejected => (Kind::Failed, "was rejected by the guest"),
             Outcome::Undone => (Kind::Failed, "was undone"),

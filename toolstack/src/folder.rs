@@ -51,7 +51,8 @@ impl Folders {
     pub(crate) fn berths(&self) -> io::Result<Vec<(Domain, Generation)>> {
         let mut found = Vec::new();
         for domain in entries(&self.run)? {
-            let Some(uuid) = domain.file_name().and_then(|name| Uuid::try_parse(name.to_str()?).ok())
+            let Some(uuid) =
+                domain.file_name().and_then(|name| Uuid::try_parse(name.to_str()?).ok())
             else {
                 continue;
             };
@@ -74,7 +75,9 @@ impl Folders {
 fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     match std::fs::read_dir(folder) {
         Ok(entries) => entries.map(|entry| entry.map(|entry| entry.path())).collect(),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
             Ok(Vec::new())
         }
         Err(error) => Err(error),

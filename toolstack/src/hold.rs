@@ -43,7 +43,10 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Somebody ended the generation while it was held here: what it left is ours to take away. A fork of the
         // process that locked leaves all of it alone (R20).
-        if self.process == std::process::id() && self.held.get_mut().is_some() && self.berth.is_over() {
+        if self.process == std::process::id()
+            && self.held.get_mut().is_some()
+            && self.berth.is_over()
+        {
             if let Err(error) = self.berth.remove() {
                 tracing::warn!(%error, "failed to take away the folder of a generation that is over");
             }

@@ -1,10 +1,6 @@
 //! A host: its records, its locks, its QEMUs.
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use steadfast_locks::{LockTable, OwnerNote, alive, lockdep};
 use steadfast_protocol::{Domain, Generation, Session, Standing};
@@ -154,7 +150,8 @@ fn open_store(folders: &Folders, access: Access, locks: LockTable) -> Result<Opt
 impl Shared {
     pub(crate) fn store(&self) -> Result<&Store, Error> {
         self.store.as_ref().ok_or_else(|| {
-            Error::new(Kind::Environment, "failed to write: the host was opened to be read")
+            let state = self.folders.state.display();
+            Error::new(Kind::NotFound, format!("no domain was ever recorded in {state}"))
         })
     }
 
@@ -312,12 +309,16 @@ impl Ran<'_> {
                 ..plain(Outcome::Pending)
             },
             Protocol::Rejected => Ending {
-                error: Some(Error::new(Kind::Failed, format!("the guest refused to let go of {id}"))),
+                error: Some(Error::new(
+                    Kind::Failed,
+                    format!("the guest refused to let go of {id}"),
+                )),
                 ..plain(Outcome::Rejected)
             },
             Protocol::Undone => plain(Outcome::Undone),
             Protocol::Failed(refusal) => {
-                let who = if refusal.as_ref().is_some_and(|r| r.before) { "this host" } else { "QEMU" };
+                let who =
+                    if refusal.as_ref().is_some_and(|r| r.before) { "this host" } else { "QEMU" };
                 let words = Error::new(Kind::Failed, format!("{who} refused {id}"));
                 let error = match refusal {
                     Some(refusal) => words.because(refusal.words),

@@ -24,7 +24,10 @@ pub(crate) fn complete(spec: &mut Spec, at: &str) -> Result<(), Error> {
     for file in spec.files() {
         let path = Path::new(file.path.as_str());
         if !path.is_absolute() {
-            return Err(Error::new(Kind::Invalid, format!("at {at}.file: the path is not absolute")));
+            return Err(Error::new(
+                Kind::Invalid,
+                format!("at {at}.file: the path is not absolute"),
+            ));
         }
         let probed = probe(path).map_err(|error| unusable(at, path, &error))?;
         if file.format.is_none() {

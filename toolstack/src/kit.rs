@@ -46,10 +46,15 @@ pub(crate) fn order(
     let mut args = vec![Arg::from("-sandbox"), Arg::from(SANDBOX)];
     let mut descriptors = Vec::new();
     for (name, path) in SOCKETS.iter().zip([berth.command(), berth.query(), berth.monitor()]) {
-        descriptors.push(Inherited { name: (*name).to_owned(), fd: launch::listen(&path).map_err(refused)? });
+        descriptors.push(Inherited {
+            name: (*name).to_owned(),
+            fd: launch::listen(&path).map_err(refused)?,
+        });
         args.push(Arg::from("-chardev"));
         args.push(
-            Arg::from(format!("socket,id=sf-{name},fd=")).descriptor(*name).text(",server=on,wait=off"),
+            Arg::from(format!("socket,id=sf-{name},fd="))
+                .descriptor(*name)
+                .text(",server=on,wait=off"),
         );
         args.push(Arg::from("-mon"));
         args.push(Arg::from(format!("chardev=sf-{name},mode=control")));
@@ -57,7 +62,8 @@ pub(crate) fn order(
     if boot == Boot::Paused {
         args.push(Arg::from("-S"));
     }
-    let devices = cold(devices).map_err(|error| Error::new(Kind::Invalid, format!("failed to {error}")))?;
+    let devices =
+        cold(devices).map_err(|error| Error::new(Kind::Invalid, format!("failed to {error}")))?;
     for cold in machine_args(document, accelerator).iter().chain(&devices) {
         args.push(Arg::from(cold.option));
         match &cold.value {
@@ -94,7 +100,9 @@ fn environment(what: &str, path: &Path, error: &io::Error) -> Error {
 pub(crate) fn refused(error: LaunchError) -> Error {
     let kind = match error {
         LaunchError::Lost => Kind::Unknown,
-        LaunchError::UnknownDescriptor { .. } | LaunchError::DuplicateDescriptor { .. } => Kind::Internal,
+        LaunchError::UnknownDescriptor { .. } | LaunchError::DuplicateDescriptor { .. } => {
+            Kind::Internal
+        }
         LaunchError::ZeroByte { .. } => Kind::Invalid,
         _ => Kind::Environment,
     };
@@ -150,8 +158,7 @@ fn copy(path: &Path) -> io::Result<OwnedFd> {
     use rustix::fs::{MemfdFlags, SealFlags};
     let mut from = open_image(path, Access::ReadOnly)?;
     let name = path.file_name().unwrap_or_default();
-    let memory =
-        rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let memory = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     let mut to = File::from(memory);
     io::copy(&mut from, &mut to)?;
     to.flush()?;

@@ -16,8 +16,8 @@ use steadfast_locks::{
     process::{Pidfd, Waited},
 };
 use steadfast_protocol::{
-    Alive, Command, Domain, Entry, Generation, Heard, Launch, Lost, Patience, Platform, Reply,
-    Row, Serial, Sight, Signal, Standing, Tx, View,
+    Alive, Command, Domain, Entry, Generation, Heard, Launch, Lost, Patience, Platform, Reply, Row,
+    Serial, Sight, Signal, Standing, Tx, View,
 };
 use steadfast_qmp::{ConnectOptions, EventsError, Filter, Monitor, Outcome, QmpError};
 
@@ -197,23 +197,13 @@ impl Operation {
     ) -> Result<(R, Option<Result<(), LaunchError>>), Error> {
         let path = self.host.folders.fast_lock(domain);
         let deadline = self.lock_deadline();
-        let held = self
-            .host
-            .locks
-            .acquire(&path, Fast::NAME, self.note("section"), deadline)
-            .await?;
+        let held =
+            self.host.locks.acquire(&path, Fast::NAME, self.note("section"), deadline).await?;
         let fast = Arc::new(Mutex::new(Some(held)));
         let keep = Box::new((Arc::clone(&fast), hold.cloned()));
-        let ran = section::run(
-            &self.host,
-            self.section_context(),
-            domain,
-            view,
-            deadline,
-            keep,
-            closure,
-        )
-        .await;
+        let ran =
+            section::run(&self.host, self.section_context(), domain, view, deadline, keep, closure)
+                .await;
         let held = fast.lock().take();
         let (value, outcome) = match ran {
             Ok(ran) => ran,
@@ -247,9 +237,15 @@ impl Operation {
         let held = self.host.locks.acquire(&path, Fast::NAME, note, deadline).await?;
         let held = Arc::new(Mutex::new(Some(held)));
         let context = self.section_context();
-        let written =
-            section::userdata(&self.host, context, domain, (key, value), revision, Box::new(Arc::clone(&held)))
-                .await;
+        let written = section::userdata(
+            &self.host,
+            context,
+            domain,
+            (key, value),
+            revision,
+            Box::new(Arc::clone(&held)),
+        )
+        .await;
         let held = held.lock().take();
         match (&written, held) {
             (Err(error), Some(held)) if error.kind == Kind::NotFound => held.remove()?,
@@ -345,8 +341,12 @@ impl Operation {
             Outcome::Refused(refusal) => return Err(unexpected("qom-list", &refusal)),
             Outcome::Unknown(_) => return Ok(Heard::default()),
         };
-        let names: BTreeSet<&str> =
-            listed.as_array().into_iter().flatten().filter_map(|item| item["name"].as_str()).collect();
+        let names: BTreeSet<&str> = listed
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|item| item["name"].as_str())
+            .collect();
         let aliases = self.host.aliases(domain)?;
         let name_of = |serial: &Serial| {
             let alias = aliases.iter().find(|(other, _)| other == serial);
@@ -420,7 +420,12 @@ impl Platform for Operation {
         }
         self.enter_stage("lock");
         let path = berth.slow();
-        match self.host.locks.acquire(&path, Slow::NAME, self.note("begin"), self.lock_deadline()).await {
+        match self
+            .host
+            .locks
+            .acquire(&path, Slow::NAME, self.note("begin"), self.lock_deadline())
+            .await
+        {
             Ok(held) => {
                 self.enter_stage("begin");
                 Ok(Some(Hold::new(held, berth)))
@@ -589,11 +594,7 @@ impl Platform for Operation {
         })
     }
 
-    async fn listen(
-        &self,
-        monitor: &mut Wire,
-        serials: &BTreeSet<Serial>,
-    ) -> Result<Heard, Error> {
+    async fn listen(&self, monitor: &mut Wire, serials: &BTreeSet<Serial>) -> Result<Heard, Error> {
         Ok(monitor.listen(serials).await)
     }
 
@@ -609,8 +610,11 @@ impl Platform for Operation {
         serials: &BTreeSet<Serial>,
     ) -> Result<Heard, Error> {
         self.enter_stage("guest");
-        let devices = serials.iter().map(|serial| format!("serial {serial}")).collect();
-        self.tell_progress(Progress::Guest { devices });
+        if self.request.progress.is_some() {
+            let open = self.host.standing(domain)?.map(|now| now.open).unwrap_or_default();
+            let devices = open.iter().map(ToString::to_string).collect();
+            self.tell_progress(Progress::Guest { devices });
+        }
         let berth = self.berth(domain, generation);
         let mut permit = Permit::root();
         loop {
@@ -636,9 +640,8 @@ impl Platform for Operation {
         let Some(process) = self.process(domain, generation)? else {
             return Ok(());
         };
-        alive::kill(&process.alive, process.process).map_err(|error| {
-            Error::new(Kind::Environment, "failed to kill QEMU").because(error)
-        })?;
+        alive::kill(&process.alive, process.process)
+            .map_err(|error| Error::new(Kind::Environment, "failed to kill QEMU").because(error))?;
         Ok(())
     }
 
@@ -729,7 +732,7 @@ pub(crate) fn probe(berth: &Berth, process: Option<&ProcessRecord>) -> Result<Al
 /// Keeps the futures of [`Platform`] sendable: a compile-time check.
 #[cfg(test)]
 fn _futures_are_send(operation: &Operation) {
-    fn send<T: Send>(_: impl std::future::Future<Output = T> + Send) {}
+    fn send<T: Send>(_: impl Future<Output = T> + Send) {}
     let mut session = steadfast_protocol::Session::new(operation);
     send(session.destroy(Domain(0), steadfast_protocol::Terms::default()));
 }

@@ -58,18 +58,24 @@ impl From<StoreError> for Error {
             };
         }
         let (kind, hint) = match &error {
-            StoreError::NewerSchema { .. } => (Kind::Environment, Some("use the newer program that wrote it")),
+            StoreError::NewerSchema { .. } => {
+                (Kind::Environment, Some("use the newer program that wrote it"))
+            }
             StoreError::OtherRunFolder { .. } => {
                 (Kind::Environment, Some("give the --run folder that this store was made with"))
             }
             StoreError::Corrupt { .. } | StoreError::Malformed(_) => {
                 (Kind::Internal, Some("run `steadfast check --repair`"))
             }
-            StoreError::NameTaken { .. } => (Kind::Conflict, Some("choose another name, or `define --replace`")),
+            StoreError::NameTaken { .. } => {
+                (Kind::Conflict, Some("choose another name, or `define --replace`"))
+            }
             StoreError::ClaimTaken { .. } | StoreError::Busy => (Kind::Conflict, None),
             StoreError::NoDomain(_) | StoreError::NoDevice(_) => (Kind::NotFound, None),
             StoreError::Unknown(_) => (Kind::Unknown, Some("run `steadfast check`")),
-            StoreError::RolledBack | StoreError::Closed | StoreError::OtherDomain(_) => (Kind::Internal, None),
+            StoreError::RolledBack | StoreError::Closed | StoreError::OtherDomain(_) => {
+                (Kind::Internal, None)
+            }
             StoreError::Sqlite(_) => (Kind::Internal, Some("run `steadfast check`")),
             _ => (Kind::Environment, None),
         };
@@ -147,8 +153,10 @@ pub(crate) fn conflict(name: &str, conflict: &Conflict<Thing>) -> Error {
     match conflict {
         Conflict::Gone => words(Kind::NotFound, format!("no domain is called {name:?}"))
             .hint("`steadfast list` shows all"),
-        Conflict::DomainExists => words(Kind::Conflict, format!("the domain {name:?} is defined already"))
-            .hint("`define --replace` replaces it"),
+        Conflict::DomainExists => {
+            words(Kind::Conflict, format!("the domain {name:?} is defined already"))
+                .hint("`define --replace` replaces it")
+        }
         Conflict::Overtaken { now } => words(
             Kind::Conflict,
             format!("the domain {name:?} was ended meanwhile and is generation {now} now"),
@@ -161,7 +169,8 @@ pub(crate) fn conflict(name: &str, conflict: &Conflict<Thing>) -> Error {
                 Phase::Building => "wait until it has started",
                 Phase::Dying { .. } => "it is being ended; run `steadfast destroy` to finish that",
             };
-            words(Kind::Conflict, format!("the domain {name:?} is {}", phase_shown(*phase))).hint(hint)
+            words(Kind::Conflict, format!("the domain {name:?} is {}", phase_shown(*phase)))
+                .hint(hint)
         }
         Conflict::Stale { wanted, now } => words(
             Kind::Conflict,
@@ -172,10 +181,8 @@ pub(crate) fn conflict(name: &str, conflict: &Conflict<Thing>) -> Error {
             words(Kind::NotFound, format!("the domain {name:?} has no device {id}"))
                 .hint("`steadfast show` lists them")
         }
-        Conflict::NoDrive(id) => {
-            words(Kind::Invalid, format!("the device {id} takes no media"))
-                .hint("give a device of class cdrom")
-        }
+        Conflict::NoDrive(id) => words(Kind::Invalid, format!("the device {id} takes no media"))
+            .hint("give a device of class cdrom"),
         Conflict::DeviceExists(id) => {
             words(Kind::Conflict, format!("the domain {name:?} has a device {id} already"))
                 .hint("choose another id, or give --if-needed")
@@ -184,10 +191,9 @@ pub(crate) fn conflict(name: &str, conflict: &Conflict<Thing>) -> Error {
             words(Kind::Conflict, format!("another change of the device {id} is under way"))
                 .hint("`steadfast wait` waits until nothing is pending")
         }
-        Conflict::Replaced(id) => words(
-            Kind::Conflict,
-            format!("the device {id} was replaced in the record meanwhile"),
-        ),
+        Conflict::Replaced(id) => {
+            words(Kind::Conflict, format!("the device {id} was replaced in the record meanwhile"))
+        }
         Conflict::NoRoom { id, reason } => {
             words(Kind::Conflict, format!("the device {id} does not fit")).because(reason)
         }
@@ -215,13 +221,17 @@ pub(crate) fn verb(name: &str, error: steadfast_protocol::Error<Operation>) -> E
         .hint("`steadfast destroy` ends it; the record and the VM are untouched"),
         Protocol::Unknown => Error::new(
             Kind::Unknown,
-            format!("the outcome on {name:?} is not known: the monitor fell silent; the intent stands"),
+            format!(
+                "the outcome on {name:?} is not known: the monitor fell silent; the intent stands"
+            ),
         )
         .hint("the next verb settles it; `steadfast check` shows it"),
         Protocol::Refused(refusal) => {
             Error::new(Kind::Failed, format!("QEMU of {name:?} refused")).because(refusal.words)
         }
-        Protocol::Died => Error::new(Kind::Failed, format!("QEMU of {name:?} ended before it answered")),
+        Protocol::Died => {
+            Error::new(Kind::Failed, format!("QEMU of {name:?} ended before it answered"))
+        }
         Protocol::Pending => Error::new(
             Kind::Pending,
             format!("QEMU of {name:?} was killed and has not died in time; the record says so"),

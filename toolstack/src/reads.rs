@@ -1,14 +1,14 @@
 //! What a host says of itself. Reads that decide nothing take one snapshot and no lock (R2).
 
-use std::{path::Path, time::SystemTime};
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use steadfast_device::{Document, Layer, Spec};
-use steadfast_protocol::{DevicePhase, Entry, Generation};
-use steadfast_store::{DomainRow, StoreError};
+use steadfast_protocol::{DevicePhase, Entry, Generation, Spec as _};
+use steadfast_store::{DomainRow, HistoryPage, Snapshot, StoreError};
 
 use crate::{
-    answer::{Answer, Listed, Log, LogEntry, Shown, ShownDevice, ShownLock, QemuNames},
+    answer::{Answer, Listed, Log, LogEntry, QemuNames, Shown, ShownDevice, ShownLock},
     error::{Error, Kind},
     host::{Host, Ran},
     record,
@@ -48,7 +48,8 @@ impl Host {
                 running,
                 generation: generation(&summary.row),
                 pid,
-                device_count: usize::try_from(summary.devices - summary.implicit).unwrap_or(usize::MAX),
+                device_count: usize::try_from(summary.devices - summary.implicit)
+                    .unwrap_or(usize::MAX),
                 host: None,
                 name: summary.row.name,
             });
@@ -160,8 +161,19 @@ impl Host {
         let Some(store) = self.0.store_if_made() else {
             return Ok(Log { entries: Vec::new(), next: None });
         };
-        let of = domain.map(|domain| self.find(domain)).transpose()?.map(|(_, row)| row.uuid);
-        let page = store.snapshot(|snapshot| snapshot.history(of, before, limit))?;
+        let page = match domain {
+            None => store.snapshot(|snapshot| snapshot.history(None, before, limit))?,
+            Some(name) => match self.find(name) {
+                Ok((_, row)) => {
+                    store.snapshot(|snapshot| snapshot.history(Some(row.uuid), before, limit))?
+                }
+                Err(error) if error.kind == Kind::NotFound => {
+                    let page = store.snapshot(|snapshot| gone(snapshot, name, before, limit))?;
+                    page.ok_or(error)?
+                }
+                Err(error) => return Err(error),
+            },
+        };
         let entries = page.rows.into_iter().map(|row| LogEntry {
             seq: row.seq,
             at: rfc3339(row.entry.at_ms),
@@ -214,9 +226,8 @@ impl Host {
             return Err(Error::new(Kind::Invalid, words));
         }
         let operation = self.operation(verb, &row.name, request, 10);
-        let changed = operation
-            .write_userdata(of, key.to_owned(), value, request.if_revision)
-            .await?;
+        let changed =
+            operation.write_userdata(of, key.to_owned(), value, request.if_revision).await?;
         match changed {
             Some(_) => Ok(Ran { operation: &operation, uuid: row.uuid }.answer(None, Vec::new())),
             None => Err(no_key(&row.name, key)),
@@ -244,6 +255,32 @@ impl Host {
     }
 }
 
+/// The changes of a domain that is gone, by the name it had then; `None` where the log never heard of it.
+fn gone(
+    snapshot: &Snapshot<'_>,
+    name: &str,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<Option<HistoryPage>, StoreError> {
+    const PAGE: usize = 500;
+    let (mut rows, mut from) = (Vec::new(), before);
+    loop {
+        let page = snapshot.history(None, from, PAGE)?;
+        rows.extend(page.rows.into_iter().filter(|row| row.entry.name == name));
+        from = page.next;
+        if from.is_none() || rows.len() > limit {
+            break;
+        }
+    }
+    if rows.is_empty() && before.is_none() {
+        return Ok(None);
+    }
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|row| row.seq);
+    Ok(Some(HistoryPage { rows, next }))
+}
+
 fn no_key(name: &str, key: &str) -> Error {
     Error::new(Kind::NotFound, format!("the domain {name:?} has no userdata {key:?}"))
         .hint("`steadfast userdata list` shows the keys")
@@ -258,12 +295,23 @@ fn shown_device(id: &str, entry: &Entry<Thing>) -> ShownDevice {
     let serial = steadfast_device::Serial(entry.serial.0);
     let medium = steadfast_device::Serial(entry.medium.0);
     let alias = entry.spec.alias();
-    let ours = || entry.spec.layer_kinds().iter().map(|layer: &Layer| layer.name(medium)).collect();
+    let of = |thing: &Thing, serial| -> Vec<String> {
+        thing.layer_kinds().iter().map(|layer: &Layer| layer.name(serial)).collect()
+    };
+    let ours = || of(&entry.spec, medium);
+    // While a medium changes the drive may hold the old one or the new one, and the nodes of both may be there.
+    let next = match &entry.phase {
+        DevicePhase::Changing(change) => {
+            let serial = steadfast_device::Serial(change.serial.0);
+            of(&entry.spec.with_medium(change.medium.clone()), serial)
+        }
+        _ => Vec::new(),
+    };
     let qemu = (entry.phase != DevicePhase::Defined).then(|| QemuNames {
         id: alias.map_or_else(|| spec.qemu_id(serial), |alias| alias.device.clone()),
         nodes: match alias.filter(|alias| alias.layers.is_some()) {
-            Some(alias) => alias.names().map(str::to_owned).collect(),
-            None => ours(),
+            Some(alias) => alias.names().map(str::to_owned).chain(next).collect(),
+            None => ours().into_iter().chain(next).collect(),
         },
     });
     ShownDevice {
@@ -293,10 +341,6 @@ pub(crate) fn rfc3339(at_ms: i64) -> String {
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-pub(crate) fn now_ms() -> i64 {
-    record::milliseconds(SystemTime::now())
 }
 
 fn check_schema() -> Value {

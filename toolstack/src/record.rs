@@ -56,7 +56,11 @@ impl ProcessRecord {
     pub(crate) fn follow(&mut self, id: &DeviceName, entry: Option<&Entry<Thing>>) {
         let mut keep = |set: fn(&mut Self) -> &mut BTreeSet<String>, belongs: bool| {
             let set = set(self);
-            if belongs { set.insert(id.as_str().to_owned()) } else { set.remove(id.as_str()) };
+            if belongs {
+                set.insert(id.as_str().to_owned())
+            } else {
+                set.remove(id.as_str())
+            };
         };
         keep(|run| &mut run.open, entry.is_some_and(|entry| entry.phase.is_open()));
         keep(|run| &mut run.adopted, entry.is_some_and(|entry| entry.spec.alias().is_some()));
@@ -144,15 +148,6 @@ pub(crate) fn domain_row(
     ender: Option<&OwnerRecord>,
 ) -> DomainRow {
     let runs = matches!(row.phase, Phase::Live | Phase::Dying { spawned: Spawned::Maybe, .. });
-    let mut known = Map::new();
-    if let Some(Value::Object(process)) =
-        process.filter(|_| runs).and_then(|process| serde_json::to_value(process).ok())
-    {
-        known = process;
-    }
-    if let Some(ender) = ender.and_then(|ender| serde_json::to_value(ender).ok()) {
-        known.insert(ENDER.to_owned(), ender);
-    }
     DomainRow {
         uuid,
         name: row.document.name.clone(),
@@ -161,8 +156,23 @@ pub(crate) fn domain_row(
         revision,
         layout: layout_text(&row.layout),
         document: row.document.text.to_string(),
-        process: (!known.is_empty()).then(|| Value::Object(known).to_string()),
+        process: process_text(process.filter(|_| runs), ender),
     }
+}
+
+/// As the row keeps it.
+pub(crate) fn process_text(
+    process: Option<&ProcessRecord>,
+    ender: Option<&OwnerRecord>,
+) -> Option<String> {
+    let mut known = match process.and_then(|process| serde_json::to_value(process).ok()) {
+        Some(Value::Object(process)) => process,
+        _ => Map::new(),
+    };
+    if let Some(ender) = ender.and_then(|ender| serde_json::to_value(ender).ok()) {
+        known.insert(ENDER.to_owned(), ender);
+    }
+    (!known.is_empty()).then(|| Value::Object(known).to_string())
 }
 
 /// Who marked a row that is `Dying`, beside what is known of its process.
@@ -275,7 +285,8 @@ pub(crate) fn device_row(
     }
     let change = match &entry.phase {
         DevicePhase::Changing(change) => {
-            let mut value = change.medium.as_ref().map_or_else(|| json!({"file": null}), medium_json);
+            let mut value =
+                change.medium.as_ref().map_or_else(|| json!({"file": null}), medium_json);
             value["serial"] = change.serial.0.into();
             Some(value.to_string())
         }

@@ -196,7 +196,8 @@ fn write(
     }
     let revision = old.row.as_ref().map_or(0, |row| row.revision.0) + 1;
     let ender = ender(context, before, row);
-    let stored = record::domain_row(section.uuid(), row, revision, process.as_ref(), ender.as_ref());
+    let stored =
+        record::domain_row(section.uuid(), row, revision, process.as_ref(), ender.as_ref());
     section.put_domain(&stored)?;
     if old.row.as_ref().map(|row| row.phase) != Some(row.phase) || replaced {
         note(context, section, row, None, old.row.as_ref().map(shown), Some(shown(row)))?;
@@ -330,4 +331,3 @@ fn note(
     })?;
     Ok(())
 }
-

@@ -49,7 +49,8 @@ impl Host {
     ) -> Result<Answer, Error> {
         let mut document = Document::from_json(&document)?;
         let name = document.settings.name.to_string();
-        let known = self.find(&name).ok().filter(|_| replace == Replace::Allow || request.if_needed);
+        let known =
+            self.find(&name).ok().filter(|_| replace == Replace::Allow || request.if_needed);
         let uuid = document
             .settings
             .uuid
@@ -419,10 +420,8 @@ impl Host {
             Waited::Clear => Vec::new(),
             Waited::Pending(ids) => ids,
         };
-        let endings = pending
-            .iter()
-            .map(|id| ran.ending(id, steadfast_protocol::Outcome::Pending))
-            .collect();
+        let endings =
+            pending.iter().map(|id| ran.ending(id, steadfast_protocol::Outcome::Pending)).collect();
         let mut answer = self.generation_of(id, ran.answer(None, endings))?;
         answer.changed = answer.revision != Some(row.revision);
         Ok(answer)

@@ -17,7 +17,10 @@ use steadfast_device::{self as device, Access, Action, Descriptor, InDrive, Laye
 use steadfast_protocol::{Command, Door, Drive, Heard, Reply, Serial, Sight, Step};
 use steadfast_qmp::{Events, EventsError, Filter, Monitor, Outcome};
 
-use crate::{hold::Hold, thing::{Alias, Thing, layer_number}};
+use crate::{
+    hold::Hold,
+    thing::{Alias, Thing, layer_number},
+};
 
 /// What QEMU, or this host on its behalf, refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +85,8 @@ impl Wire {
         let mut sent = Vec::new();
         let mut meaning = Vec::new();
         for (at, command) in commands.iter().enumerate() {
-            if let Some((_, refusal)) = refused.iter().find(|(serial, _)| *serial == command.serial) {
+            if let Some((_, refusal)) = refused.iter().find(|(serial, _)| *serial == command.serial)
+            {
                 replies.push(Some(Reply::Refused(refusal.clone())));
                 continue;
             }
@@ -223,14 +227,6 @@ impl Wire {
             .map(|(serial, _)| *serial)
             .or_else(|| device::serial_of_device(id).map(|serial| Serial(serial.0)))
     }
-
-    pub(crate) fn monitor(&self) -> &Monitor {
-        &self.monitor
-    }
-
-    pub(crate) fn deadline(&self) -> Instant {
-        self.deadline
-    }
 }
 
 /// Asks everything of [`device::Sight::queries`] in one go.
@@ -329,9 +325,8 @@ fn actions(command: &Command<Thing>) -> Result<Vec<Message>, String> {
                 .collect();
             // With the node on top the monitor's own copy of the descriptor can go.
             if usize::from(number) + 1 == kinds.len() {
-                of_layer.extend(
-                    plug.trim.into_iter().map(|action| Message { action, decides: false }),
-                );
+                of_layer
+                    .extend(plug.trim.into_iter().map(|action| Message { action, decides: false }));
             }
             of_layer
         }

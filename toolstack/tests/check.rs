@@ -69,8 +69,7 @@ impl World {
                 device["file"] = world.image(file).into();
             }
         }
-        let document =
-            json!({"name": "vm", "accel": "tcg", "memory": "64M", "devices": devices});
+        let document = json!({"name": "vm", "accel": "tcg", "memory": "64M", "devices": devices});
         world.host.define(document, Replace::Refuse, &request()).await.unwrap();
         world.start().await;
         world
@@ -120,7 +119,10 @@ impl World {
     async fn repairs(&self) -> Report {
         let report = self.check(REPAIR).await;
         assert!(report.clean, "{report:#?}");
-        assert!(report.findings.iter().all(|finding| finding.repaired == Some(true)), "{report:#?}");
+        assert!(
+            report.findings.iter().all(|finding| finding.repaired == Some(true)),
+            "{report:#?}"
+        );
         self.is_clean().await;
         report
     }
@@ -305,7 +307,10 @@ async fn an_adopted_device_is_made_by_the_next_start() {
     let world = World::running(json!({})).await;
     let mut monitor = world.monitor().await;
     monitor.add_disk("byhand", file_node("hand-node", &world.image("hand.raw")));
-    monitor.tell("device_add", json!({"driver": "usb-tablet", "id": "sf7000", "bus": "sf-usb.0", "port": "3"}));
+    monitor.tell(
+        "device_add",
+        json!({"driver": "usb-tablet", "id": "sf7000", "bus": "sf-usb.0", "port": "3"}),
+    );
     drop(monitor);
     world.finds(&["unrecorded-device", "unrecorded-device"]).await;
     world.repairs().await;
@@ -371,7 +376,8 @@ async fn back_ends_of_ours_without_a_device_are_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_medium_in_the_drive_is_drift_and_the_record_follows() {
     let world =
-        World::running(json!({"cd0": {"class": "cdrom", "file": "first.iso", "format": "raw"}})).await;
+        World::running(json!({"cd0": {"class": "cdrom", "file": "first.iso", "format": "raw"}}))
+            .await;
     let id = world.qemu_id("cd0").await;
     let second = world.image("second.iso");
     let change = json!({"id": id, "filename": second, "format": "raw", "force": true, "read-only-mode": "read-only"});
@@ -381,7 +387,9 @@ async fn another_medium_in_the_drive_is_drift_and_the_record_follows() {
     world.repairs().await;
     assert_eq!(world.device("cd0").await.unwrap().spec["file"], second);
     let third = world.image("third.iso");
-    let media = |file: Option<String>| world.host.media("vm", "cd0", file, Some("raw".to_owned()), Door::Force, &SHORT);
+    let media = |file: Option<String>| {
+        world.host.media("vm", "cd0", file, Some("raw".to_owned()), Door::Force, &SHORT)
+    };
     let changed = media(Some(third.clone())).await.unwrap();
     assert_eq!(changed.results[0].outcome, Outcome::Changed, "{changed:?}");
     assert_eq!(world.device("cd0").await.unwrap().spec["file"], third);
@@ -403,7 +411,8 @@ const SHORT: Request = Request {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_medium_taken_out_by_hand_is_drift_and_its_nodes_go() {
     let world =
-        World::running(json!({"cd0": {"class": "cdrom", "file": "first.iso", "format": "raw"}})).await;
+        World::running(json!({"cd0": {"class": "cdrom", "file": "first.iso", "format": "raw"}}))
+            .await;
     let id = world.qemu_id("cd0").await;
     world.monitor().await.tell("eject", json!({"id": id, "force": true}));
     world.finds(&["drift"]).await;
@@ -417,7 +426,8 @@ async fn a_medium_that_no_document_can_name_stays_and_another_can_be_put_in() {
     let world = World::running(json!({"cd0": {"class": "cdrom"}})).await;
     let id = world.qemu_id("cd0").await;
     let mut monitor = world.monitor().await;
-    let node = json!({"node-name": "byhand", "driver": "null-co", "size": 1 << 20, "read-only": true});
+    let node =
+        json!({"node-name": "byhand", "driver": "null-co", "size": 1 << 20, "read-only": true});
     monitor.tell("blockdev-add", node);
     monitor.tell("blockdev-open-tray", json!({"id": id, "force": true}));
     monitor.tell("blockdev-insert-medium", json!({"id": id, "node-name": "byhand"}));
@@ -487,7 +497,10 @@ async fn a_stopped_qemu_is_unreachable_and_costs_its_timeout_once() {
     let disks: serde_json::Map<_, _> = (0..8)
         .map(|number| {
             let file = format!("d{number}.raw");
-            (format!("d{number}"), json!({"class": "disk", "bus": "scsi", "file": file, "format": "raw"}))
+            (
+                format!("d{number}"),
+                json!({"class": "disk", "bus": "scsi", "file": file, "format": "raw"}),
+            )
         })
         .collect();
     let world = World::running(Value::Object(disks)).await;
@@ -509,12 +522,14 @@ async fn a_stopped_qemu_is_unreachable_and_costs_its_timeout_once() {
 async fn a_removal_its_guest_has_not_answered_waits_and_is_no_finding() {
     let world = World::running(json!({"rng0": {"class": "rng"}})).await;
     let short = Request { timeout: Some(Duration::from_millis(300)), ..request() };
-    let detached = world.host.detach("vm", vec!["rng0".to_owned()], Press::Wait, &short).await.unwrap();
+    let detached =
+        world.host.detach("vm", vec!["rng0".to_owned()], Press::Wait, &short).await.unwrap();
     assert_eq!(detached.results[0].outcome, Outcome::Pending);
     for repair in [Repair::No, REPAIR] {
         let report = world.check(repair).await;
         assert!(report.clean && report.under_way.is_empty(), "{report:#?}");
-        let waiting: Vec<_> = report.waiting.iter().map(|w| (w.domain.as_str(), w.device.as_str())).collect();
+        let waiting: Vec<_> =
+            report.waiting.iter().map(|w| (w.domain.as_str(), w.device.as_str())).collect();
         assert_eq!(waiting, [("vm", "rng0")]);
         assert!(report.waiting[0].since.ends_with('Z'));
     }
@@ -649,7 +664,10 @@ async fn a_qemu_whose_document_survives_is_adopted() {
     world.finds(&["unrecorded-qemu"]).await;
     world.repairs().await;
     let after = world.host.show("vm").await.unwrap();
-    assert_eq!((after.phase.as_str(), after.generation, after.pid), ("live", before.generation, before.pid));
+    assert_eq!(
+        (after.phase.as_str(), after.generation, after.pid),
+        ("live", before.generation, before.pid)
+    );
     assert_eq!(after.devices, before.devices);
     let ids = vec!["data".to_owned()];
     let detached = world.host.detach("vm", ids, Press::Wait, &request()).await.unwrap();
@@ -685,30 +703,82 @@ async fn a_damaged_row_of_a_live_domain_is_made_again_where_everything_agrees() 
         "UPDATE domain SET phase = 'lime'",
         "UPDATE domain SET process = '{}'",
         "UPDATE domain SET layout = 'x'",
-        "UPDATE domain SET generation = generation + 4",
+        "UPDATE domain SET generation = generation + 3",
+        "UPDATE domain SET name = 'else'",
+        "UPDATE domain SET document = replace(document, 'tcg', 'tcf')",
     ] {
         let world = World::running(disk()).await;
         let before = world.host.show("vm").await.unwrap();
         world.tamper(sql);
         let report = world.check(Repair::No).await;
-        assert!(!report.clean && kinds_of(&report).contains(&"store-corrupt"), "{sql}: {report:#?}");
+        assert!(
+            !report.clean && kinds_of(&report).contains(&"store-corrupt"),
+            "{sql}: {report:#?}"
+        );
         assert!(!kinds_of(&report).contains(&"unrecorded-qemu"), "{sql}: {report:#?}");
         world.repairs().await;
         let after = world.host.show("vm").await.unwrap();
-        assert_eq!((after.phase, after.generation, after.pid), (before.phase, before.generation, before.pid));
+        assert_eq!(
+            (after.phase, after.generation, after.pid),
+            (before.phase, before.generation, before.pid)
+        );
         assert_eq!(after.devices, before.devices);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_document_that_says_something_else_is_not_believed() {
+async fn a_document_that_was_changed_is_not_believed() {
     let world = World::running(disk()).await;
-    world.tamper("UPDATE domain SET name = 'wm'");
-    let report = world.check(REPAIR).await;
-    assert!(!report.clean, "{report:#?}");
-    assert!(report.findings.iter().any(|finding| finding.repaired == Some(false)));
+    world.tamper("UPDATE domain SET document = replace(document, 'tcg', 'kvm')");
+    for _ in 0..2 {
+        let report = world.check(REPAIR).await;
+        assert!(!report.clean, "{report:#?}");
+        assert!(report.findings.iter().any(|finding| finding.repaired == Some(false)));
+    }
     assert!(world.path("s").join("steadfast.db.damaged-1").exists());
     assert!(fs::read_link(format!("/proc/{}/fd/0", world.pid())).is_ok());
+    assert_eq!(world.host.export("vm").await.unwrap_err().kind, Kind::Internal);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whichever_bit_of_a_row_flips_it_is_restored_or_told_and_never_wrong() {
+    let world = World::new().await;
+    let devices = json!({
+        "data": {"class": "disk", "bus": "scsi", "file": world.image("data.raw"), "format": "raw"},
+        "cd0": {"class": "cdrom"},
+    });
+    let document = json!({"name": "vm", "accel": "tcg", "memory": "64M", "devices": devices});
+    world.host.define(document, Replace::Refuse, &request()).await.unwrap();
+    world.host.userdata_put("vm", "key", b"a value".to_vec(), &request()).await.unwrap();
+    let right = world.host.export("vm").await.unwrap();
+    let copy = world.path("copy.db");
+    world.host.backup(&copy).await.unwrap();
+    let whole = fs::read(&copy).unwrap();
+    let (mut restored, mut told) = (0, 0);
+    // Text of rows: their cells, and the indexes that repeat their keys.
+    let text =
+        |at: &usize| whole[at.saturating_sub(3)..at + 3].iter().all(|byte| byte.is_ascii_graphic());
+    let places = (4096..whole.len() - 8).filter(text).step_by(67);
+    for place in places {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("s");
+        fs::create_dir_all(state.join("locks")).unwrap();
+        let mut damaged = whole.clone();
+        damaged[place] ^= 1 << (place % 7);
+        fs::write(state.join("steadfast.db"), damaged).unwrap();
+        // Damage to what the store knows of itself keeps it from being opened.
+        let Ok(host) = Host::open(Options::new(&state, world.path("r"))).await else { continue };
+        let Ok(report) = host.check(&[], REPAIR, &request()).await else { continue };
+        let export = host.export("vm").await;
+        if report.clean && export.as_ref().ok() == Some(&right) {
+            restored += 1;
+        } else {
+            told += 1;
+            let is_told = report.findings.iter().any(|finding| finding.kind == "store-corrupt");
+            assert!(is_told, "byte {place}: {report:#?} {export:?}");
+        }
+    }
+    assert!(restored > 20 && restored > told, "{restored} restored, {told} told");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -724,9 +794,16 @@ async fn a_damaged_row_of_one_domain_does_not_stop_the_check_of_the_others() {
     assert!(kinds.contains(&"store-corrupt") && kinds.contains(&"stale-record"), "{report:#?}");
     let report = world.host.check(&["vm".to_owned()], Repair::No, &request()).await.unwrap();
     assert_eq!(kinds_of(&report), ["stale-record"]);
-    world.repairs().await;
+    let report = world.repairs().await;
     let other = world.host.show("other").await.unwrap();
     assert!(other.devices.is_empty(), "what nothing else says is lost");
+    let finding = |report: &Report| {
+        report
+            .findings
+            .iter()
+            .any(|finding| finding.repair.as_ref().is_some_and(|repair| repair.contains("lost")))
+    };
+    assert!(finding(&report));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -780,8 +857,10 @@ async fn nothing_is_found_while_domains_come_and_go() {
     let image = world.image("data.raw");
     let verbs = tokio::spawn(async move {
         for round in 0..6 {
-            let devices = json!({"data": {"class": "disk", "bus": "scsi", "file": image, "format": "raw"}});
-            let document = json!({"name": "vm", "accel": "tcg", "memory": "64M", "devices": devices});
+            let devices =
+                json!({"data": {"class": "disk", "bus": "scsi", "file": image, "format": "raw"}});
+            let document =
+                json!({"name": "vm", "accel": "tcg", "memory": "64M", "devices": devices});
             host.define(document, Replace::Refuse, &SHORT).await.unwrap();
             host.start("vm", Boot::Paused, &SHORT).await.unwrap();
             if round % 2 == 0 {
@@ -801,4 +880,15 @@ async fn nothing_is_found_while_domains_come_and_go() {
     }
     verbs.await.unwrap();
     world.is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_qemu_whose_run_folder_was_wiped_is_unreachable() {
+    let world = World::running(disk()).await;
+    let shown = world.host.show("vm").await.unwrap();
+    fs::remove_dir_all(world.path("r").join(shown.uuid.to_string())).unwrap();
+    let report = world.finds(&["unreachable"]).await;
+    assert!(report.findings[0].detail.contains(&world.pid().to_string()), "{report:#?}");
+    assert!(!world.check(REPAIR).await.clean);
+    assert!(fs::read_link(format!("/proc/{}/fd/0", world.pid())).is_ok());
 }

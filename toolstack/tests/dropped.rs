@@ -106,8 +106,11 @@ impl World {
             .filter(|name| name.starts_with("sf") && !name.starts_with("sf-"))
             .collect();
         there.sort_unstable();
-        let mut recorded: Vec<&str> =
-            shown.devices.iter().filter_map(|device| Some(device.qemu.as_ref()?.id.as_str())).collect();
+        let mut recorded: Vec<&str> = shown
+            .devices
+            .iter()
+            .filter_map(|device| Some(device.qemu.as_ref()?.id.as_str()))
+            .collect();
         recorded.sort_unstable();
         assert_eq!(there, recorded, "round {round}");
     }
@@ -178,7 +181,8 @@ async fn a_medium_change_dropped_at_every_await_is_settled_by_the_next_verb() {
         .dropped_everywhere(
             async |world| {
                 let request = Request::default();
-                let ejected = world.host.media("vm", "cd0", None, None, Door::Force, &request).await;
+                let ejected =
+                    world.host.media("vm", "cd0", None, None, Door::Force, &request).await;
                 assert_eq!(ejected.unwrap().worst(), None);
             },
             |world| {

@@ -15,8 +15,7 @@ use std::{
 use serde_json::{Value, json};
 use steadfast::{Boot, Error, Host, Kind, Options, Plan, Replace, Request};
 
-const GREETING: &str =
-    "{\"QMP\":{\"version\":{\"qemu\":{\"micro\":0,\"minor\":2,\"major\":7},\"package\":\"\"},\"capabilities\":[]}}\r\n";
+const GREETING: &str = "{\"QMP\":{\"version\":{\"qemu\":{\"micro\":0,\"minor\":2,\"major\":7},\"package\":\"\"},\"capabilities\":[]}}\r\n";
 
 /// Serves the clients of one socket until the path is given back.
 struct Impostor {
@@ -91,7 +90,7 @@ fn resident_kib() -> u64 {
 }
 
 async fn attach(host: &Host, disk: &str) -> Result<Option<Error>, Error> {
-    let request = Request { timeout: Some(Duration::from_secs(3)), ..Request::default() };
+    let request = Request { timeout: Some(Duration::from_secs(1)), ..Request::default() };
     let document = json!({"class": "disk", "bus": "scsi", "file": disk, "format": "raw"});
     let devices = vec![("data".to_owned(), document)];
     Ok(host.attach("vm", devices, Plan::Whole, &request).await?.worst())
@@ -103,7 +102,8 @@ async fn whatever_a_monitor_does_the_record_is_settled_by_the_next_verb() {
     let disk = folders.path().join("disk");
     std::fs::write(&disk, [0; 4096]).unwrap();
     let disk = disk.to_str().unwrap();
-    let host = Host::open(Options::new(folders.path().join("s"), folders.path().join("r"))).await.unwrap();
+    let host =
+        Host::open(Options::new(folders.path().join("s"), folders.path().join("r"))).await.unwrap();
     let request = Request::default();
     let document = json!({"name": "vm", "accel": "tcg", "memory": "64M"});
     host.define(document, Replace::Refuse, &request).await.unwrap();
@@ -127,41 +127,53 @@ async fn whatever_a_monitor_does_the_record_is_settled_by_the_next_verb() {
                 while s.write_all("1,".repeat(1 << 15).as_bytes()).is_ok() {}
             }),
         ),
-        ("wrong ids", Box::new(|stream| {
-            obliging(stream, |command, writer| {
-                if command["execute"] == "qmp_capabilities" {
-                    return Then::Oblige;
-                }
-                let _ = writer.write_all(b"{\"return\":{},\"id\":\"somebody else\"}\r\n");
-                Then::Silence
-            })
-        })),
-        ("closes at blockdev-add", Box::new(|stream| {
-            obliging(stream, |command, _| match command["execute"] == "blockdev-add" {
-                true => Then::Close,
-                false => Then::Oblige,
-            })
-        })),
-        ("garbage at device_add", Box::new(|stream| {
-            obliging(stream, |command, writer| {
-                if command["execute"] != "device_add" {
-                    return Then::Oblige;
-                }
-                let _ = writer.write_all(b"]]]]\r\n");
-                Then::Close
-            })
-        })),
-        ("refuses, and answers queries with nothing", Box::new(|stream| {
-            obliging(stream, |command, writer| {
-                if command["execute"] != "device_add" {
-                    return Then::Oblige;
-                }
-                let error = json!({"class": "GenericError", "desc": "no"});
-                let reply = json!({"error": error, "id": command["id"]});
-                let _ = writer.write_all(format!("{reply}\r\n").as_bytes());
-                Then::Silence
-            })
-        })),
+        (
+            "wrong ids",
+            Box::new(|stream| {
+                obliging(stream, |command, writer| {
+                    if command["execute"] == "qmp_capabilities" {
+                        return Then::Oblige;
+                    }
+                    let _ = writer.write_all(b"{\"return\":{},\"id\":\"somebody else\"}\r\n");
+                    Then::Silence
+                })
+            }),
+        ),
+        (
+            "closes at blockdev-add",
+            Box::new(|stream| {
+                obliging(stream, |command, _| match command["execute"] == "blockdev-add" {
+                    true => Then::Close,
+                    false => Then::Oblige,
+                })
+            }),
+        ),
+        (
+            "garbage at device_add",
+            Box::new(|stream| {
+                obliging(stream, |command, writer| {
+                    if command["execute"] != "device_add" {
+                        return Then::Oblige;
+                    }
+                    let _ = writer.write_all(b"]]]]\r\n");
+                    Then::Close
+                })
+            }),
+        ),
+        (
+            "refuses, and answers queries with nothing",
+            Box::new(|stream| {
+                obliging(stream, |command, writer| {
+                    if command["execute"] != "device_add" {
+                        return Then::Oblige;
+                    }
+                    let error = json!({"class": "GenericError", "desc": "no"});
+                    let reply = json!({"error": error, "id": command["id"]});
+                    let _ = writer.write_all(format!("{reply}\r\n").as_bytes());
+                    Then::Silence
+                })
+            }),
+        ),
     ];
     let before = resident_kib();
     for (name, serve) in cases {
@@ -171,10 +183,7 @@ async fn whatever_a_monitor_does_the_record_is_settled_by_the_next_verb() {
             Ok(None) => panic!("{name}: attached"),
         };
         drop(impostor);
-        assert!(
-            matches!(error.kind, Kind::Unknown | Kind::Environment),
-            "{name}: {error:?}"
-        );
+        assert!(matches!(error.kind, Kind::Unknown | Kind::Environment), "{name}: {error:?}");
         let grown = resident_kib().saturating_sub(before);
         assert!(grown < 128 << 10, "{name}: {grown} KiB more are resident");
         // The real one is back: whatever stands there is settled, and the verb works.

@@ -218,6 +218,9 @@ fn a_removal_asked_for_again_has_another_intent_while_somebody_waits_for_it() {
     tx.take_over(NOW, &BTreeSet::new()).unwrap();
     assert_eq!(tx, before, "nobody waits for it, so the record does not move on");
     tx.intend_removal(NOW, &["one"]).unwrap();
+    assert_eq!((tx.devices["one"].intent, &tx.devices["one"].phase), (Serial(11), &acknowledged));
+    let mut tx = with(DISK, removing());
+    tx.intend_removal(NOW, &["one"]).unwrap();
     assert_eq!((tx.devices["one"].intent, &tx.devices["one"].phase), (Serial(11), &removing()));
     let found = tx.take_over(NOW, &BTreeSet::new()).unwrap();
     assert_eq!((found["one"].intent, &found["one"].phase), (Serial(12), &removing()));

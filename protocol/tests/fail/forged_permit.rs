@@ -1,4 +1,4 @@
-//! A place in the hierarchy out of nothing.
+//! A place in the hierarchy out of nothing. It names the fields as they are, so it is to follow them.
 //!
 //! expect: E0451
 //! says: of struct `Permit` are private
@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use steadfast_locks::{Fast, Permit};
 
 pub fn case() -> Permit<'static, Fast> {
-    Permit { trace: unreachable!(), place: PhantomData }
+    Permit { _trace: unreachable!(), place: PhantomData }
 }
 
 fn main() {}

@@ -29,7 +29,9 @@ fn describe(
 ) -> Result<Adopted, String> {
     let mut known: Vec<PathBuf> = Vec::new();
     for recorded in &view.record.devices {
-        known.extend(recorded.entry.spec.spec().files().iter().map(|file| file.path.as_str().into()));
+        known.extend(
+            recorded.entry.spec.spec().files().iter().map(|file| file.path.as_str().into()),
+        );
     }
     let path = |set: u64| {
         if image.is_some() {
@@ -37,11 +39,10 @@ fn describe(
         }
         let files = view.files?;
         let descriptors = view.sighting.sets.get(&set).map_or(&[][..], Vec::as_slice);
-        files
-            .behind(descriptors)
-            .or_else(|| files.only_other(&known, &view.host.folders.run))
+        files.behind(descriptors).or_else(|| files.only_other(&known, &view.host.folders.run))
     };
-    device::adopt(observed, &view.sighting.sight, &path, &|_| None).map_err(|error| error.to_string())
+    device::adopt(observed, &view.sighting.sight, &path, &|_| None)
+        .map_err(|error| error.to_string())
 }
 
 /// The entry of a device that has none.
@@ -106,7 +107,9 @@ fn foreign_layers(
         Spec::Nic(_) => one(Layer::Netdev, &observed.netdev),
         Spec::Rng(_) => one(Layer::Object, &observed.object),
         Spec::Disk(_) | Spec::Cdrom(_) => {
-            let Some(name) = &observed.node else { return own(Layer::Format).is_none().then(Vec::new) };
+            let Some(name) = &observed.node else {
+                return own(Layer::Format).is_none().then(Vec::new);
+            };
             let is_medium = adopted.medium.is_some() && adopted.serial.is_some();
             if is_medium || own(Layer::Format).as_ref() == Some(name) {
                 return None;
@@ -139,7 +142,8 @@ pub(super) fn follow(
     let uses = old.spec.spec().files();
     let image = uses.first().filter(|_| keeps_image).map(|file| file.path.as_str().to_owned());
     let adopted = describe(view, observed, image)?;
-    let spec = merge(old.spec.spec(), &adopted.spec, keeps_image).map_err(|error| error.to_string())?;
+    let spec =
+        merge(old.spec.spec(), &adopted.spec, keeps_image).map_err(|error| error.to_string())?;
     let is_drive = spec.medium().is_some();
     let is_swapped = is_drive && !keeps_image;
     let mut medium = old.medium;
@@ -148,7 +152,8 @@ pub(super) fn follow(
         medium = adopted.medium.map_or(medium, |medium| Serial(medium.0));
         let device = observed.id.clone();
         let layers = foreign_layers(view, observed, &adopted);
-        let is_named_so = adopted.serial.is_none() || layers.as_ref().is_some_and(|layers| !layers.is_empty());
+        let is_named_so =
+            adopted.serial.is_none() || layers.as_ref().is_some_and(|layers| !layers.is_empty());
         alias = is_named_so.then_some(Alias { device, layers });
     } else if !keeps_image || differs(&[Aspect::Backend]) {
         let layers = foreign_layers(view, observed, &adopted);

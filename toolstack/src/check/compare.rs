@@ -17,13 +17,7 @@ use super::{
     restore::Hints,
     sighting::Sighting,
 };
-use crate::{
-    answer::Waiting,
-    host::Shared,
-    operation, reads,
-    thing::Thing,
-    wire,
-};
+use crate::{answer::Waiting, host::Shared, operation, reads, thing::Thing, wire};
 
 /// Both sides.
 pub(super) struct View<'v> {
@@ -72,7 +66,9 @@ impl View<'_> {
         let removing = matches!(entry.phase, DevicePhase::Removing { .. });
         let owner_runs = owner.as_ref().is_some_and(|owner| found::is_running(owner, boot));
         match &entry.phase {
-            DevicePhase::Present | DevicePhase::Defined => survey.found.extend(self.present(recorded)),
+            DevicePhase::Present | DevicePhase::Defined => {
+                survey.found.extend(self.present(recorded))
+            }
             _ if self.is_held => {}
             _ if removing && in_qemu => survey.waiting.push(Waiting {
                 domain: self.subject.name.clone(),
@@ -98,12 +94,18 @@ impl View<'_> {
         let Recorded { id, entry, .. } = recorded;
         let qemu_id = qemu_id(entry);
         let Some(observed) = self.sighting.observed.get(&qemu_id) else {
-            let found =
-                self.found(Kind::StaleRecord, id.as_str(), format!("recorded as present, QEMU has no {qemu_id}"));
+            let found = self.found(
+                Kind::StaleRecord,
+                id.as_str(),
+                format!("recorded as present, QEMU has no {qemu_id}"),
+            );
             return Some(if id.is_implicit() {
                 found.hopeless("none: the next start of the domain makes its controllers")
             } else {
-                found.repair(Fix::Drop(id.clone()), "drop the entry and what is left of its back ends")
+                found.repair(
+                    Fix::Drop(id.clone()),
+                    "drop the entry and what is left of its back ends",
+                )
             });
         };
         let mut differences =
@@ -112,7 +114,8 @@ impl View<'_> {
         differences.retain(|difference| {
             let names_a_back_end =
                 matches!(difference.aspect, Aspect::Medium | Aspect::File | Aspect::Backend);
-            let is_known = alias.is_some_and(|alias| alias.names().any(|name| name == difference.seen));
+            let is_known =
+                alias.is_some_and(|alias| alias.names().any(|name| name == difference.seen));
             !(names_a_back_end && is_known)
         });
         let other_file = self.other_file(entry, &differences);
@@ -120,8 +123,7 @@ impl View<'_> {
             return None;
         }
         let words = differences.iter().map(Difference::to_string).chain(other_file.clone());
-        let found =
-            self.found(Kind::Drift, id.as_str(), words.collect::<Vec<_>>().join("; "));
+        let found = self.found(Kind::Drift, id.as_str(), words.collect::<Vec<_>>().join("; "));
         Some(match adopt::follow(self, recorded, observed, &differences, other_file.is_some()) {
             Ok((entry, is_swapped)) => {
                 let text = format!("the record follows the VM: {}", entry.spec.spec().to_text());
@@ -159,7 +161,8 @@ impl View<'_> {
             let qom_type = self.sighting.observed.get(&id).map(|seen| seen.qom_type.clone());
             (id, qom_type.unwrap_or_default(), None)
         });
-        let foreign = sight.foreign.devices.iter().map(|(id, qom_type)| (id.clone(), qom_type.clone(), None));
+        let foreign =
+            sight.foreign.devices.iter().map(|(id, qom_type)| (id.clone(), qom_type.clone(), None));
         let mut taken: BTreeSet<_> =
             self.record.devices.iter().map(|recorded| recorded.id.clone()).collect();
         let mut found = Vec::new();
@@ -188,7 +191,8 @@ impl View<'_> {
         let (adoption, words) = match adoption {
             Ok(adoption) => {
                 taken.insert(adoption.id.clone());
-                let words = format!("adopt as {}: {}", adoption.id, adoption.thing.spec().to_text());
+                let words =
+                    format!("adopt as {}: {}", adoption.id, adoption.thing.spec().to_text());
                 (Some(adoption), words)
             }
             Err(reason) => (None, format!("none: {reason}; --remove unplugs it")),

@@ -110,7 +110,8 @@ pub(super) async fn look(
             Read::Gone => return Ok(Survey::default()),
             Read::Damaged(words) => {
                 let found = Found::of(Kind::StoreCorrupt, &subject, words);
-                let words = "keep a copy of the database; make again what QEMU and the other rows say";
+                let words =
+                    "keep a copy of the database; make again what QEMU and the other rows say";
                 return Ok(Survey::one(found.repair(Fix::Store, words), 0));
             }
         };
@@ -180,15 +181,10 @@ async fn live(
     };
     match sighting::look(host, berth, &subject.name, deadline).await? {
         Round::Moved => Ok(None),
-        Round::Silent(words) => {
-            let detail = format!("{}: {words}", of_pid("its QEMU", pid));
-            Ok(Some(Survey::one(Found::of(Kind::Unreachable, subject, detail), devices)))
-        }
-        Round::Absent if ends(record, deadline).await? => Ok(None),
-        Round::Absent if fate(record, berth)? == alive::Fate::Dead => Ok(None),
-        Round::Absent => {
-            let lives = of_pid("its QEMU", pid);
-            let detail = format!("{lives} lives and nobody listens at {}", berth.query().display());
+        Round::Lost(_) if ends(record, deadline).await? => Ok(None),
+        Round::Lost(_) if fate(record, berth)? == alive::Fate::Dead => Ok(None),
+        Round::Silent(words) | Round::Lost(words) => {
+            let detail = format!("{} lives: {words}", of_pid("its QEMU", pid));
             Ok(Some(Survey::one(Found::of(Kind::Unreachable, subject, detail), devices)))
         }
         Round::Seen(sighting) => {

@@ -67,7 +67,11 @@ pub(super) async fn mend(
     let is_live = |found: &&&Found| {
         matches!(
             found.fix,
-            Fix::Settle | Fix::Unrecorded(_) | Fix::Drop(_) | Fix::Follow { .. } | Fix::Strip { .. }
+            Fix::Settle
+                | Fix::Unrecorded(_)
+                | Fix::Drop(_)
+                | Fix::Follow { .. }
+                | Fix::Strip { .. }
         )
     };
     let found: Vec<&Found> = found.iter().filter(is_live).copied().collect();
@@ -113,10 +117,8 @@ async fn tasks(
             }
             Fix::Strip { serial, stand_ins } => {
                 for thing in stand_ins {
-                    let entry = Entry {
-                        medium: *serial,
-                        ..stand_in(thing.clone(), Serial::default())
-                    };
+                    let entry =
+                        Entry { medium: *serial, ..stand_in(thing.clone(), Serial::default()) };
                     let id = an_id()?;
                     tasks.push(Task { mend: Mend::Strip { id, entry }, alias: None });
                 }
@@ -197,11 +199,7 @@ async fn adoption(
 }
 
 /// The device alone: its back ends, where they are ours, are orphans once it is gone.
-async fn unplug(
-    host: &Shared,
-    domain: Domain,
-    unrecorded: &Unrecorded,
-) -> Result<Task, Error> {
+async fn unplug(host: &Shared, domain: Domain, unrecorded: &Unrecorded) -> Result<Task, Error> {
     let serial = match unrecorded.serial {
         Some(serial) => serial,
         None => draw(host, domain).await?,

@@ -1,17 +1,18 @@
 //! A damaged store: what is wrong with it, and what of it can be said again.
 //!
-//! Nothing is invented. A row is made again from what else says the same: a device of a running domain by its QEMU, a domain's
-//! row by its own document and by the QEMU that runs for it, a claim by its device. The rest goes, and is told as lost. A
-//! copy of the damaged database is kept.
+//! Nothing is invented. The checksum of a row was written with what the row once said, so it proves a guess at that: the row
+//! before one flipped bit, or with a column that its own document, its devices or its QEMU say too. A device that no guess
+//! leads to is taken from its QEMU, like any that runs without a record; a claim is made again from its device. The rest
+//! goes, and is told as lost; a domain's row that cannot be proved stays as it is. A copy of the damaged database is kept.
 
 use std::path::PathBuf;
 
 use serde_json::Value;
 use steadfast_device::Document;
 use steadfast_locks::alive;
-use steadfast_protocol::{Domain, Generation, Phase};
+use steadfast_protocol::{Domain, Generation};
 use steadfast_store::{
-    Commit, Damage, DomainRow, RawRow, Request, Section, SectionError, Store, StoreError,
+    Commit, Damage, DeviceRow, DomainRow, RawRow, Request, Section, SectionError, Store, StoreError,
 };
 use uuid::Uuid;
 
@@ -45,10 +46,9 @@ impl Hints {
     }
 
     fn add(&mut self, row: &RawRow) {
-        let column = |name: &str| row.columns.get(name).cloned();
-        if let (Some(domain), Some(id)) = (column("domain"), column("id")) {
-            let serial = column("serial").and_then(|text| text.parse().ok());
-            self.0.push(Hint { domain, id, serial });
+        if let (Some(domain), Some(id)) = (row.text("domain"), row.text("id")) {
+            let (domain, id) = (domain.to_owned(), id.to_owned());
+            self.0.push(Hint { domain, id, serial: row.number("serial") });
         }
     }
 }
@@ -75,16 +75,22 @@ fn found(damage: &Damage, sound: &[DomainRow]) -> Found {
     });
     let is_live = sound.iter().any(|row| Some(row.uuid) == uuid && row.process.is_some());
     let words = match table.as_str() {
-        "device" if is_live => "remove the row, adopt the device from QEMU under its id",
-        "device" => "remove the row: nothing else says what it said, it is lost",
+        "device" if is_live => {
+            "restore the row by its checksum, else take the device from QEMU under its id"
+        }
+        "device" | "userdata" => "restore the row by its checksum, else it is lost",
         "claim" => "make it again from its device",
-        "userdata" | "history" => "remove the row: nothing else says what it said, it is lost",
-        "domain" => "make the row again from its document, its devices and its QEMU, where they agree",
+        "history" => "remove the row: it is lost",
+        "domain" => "restore the row by its checksum, from its document, its devices and its QEMU",
         _ => "none: restore a backup while no verb runs",
     };
     let is_hopeless = words.starts_with("none");
     let fix = if is_hopeless { Fix::None } else { Fix::Store };
-    let words = if is_hopeless { words.to_owned() } else { format!("keep a copy of the database; {words}") };
+    let words = if is_hopeless {
+        words.to_owned()
+    } else {
+        format!("keep a copy of the database; {words}")
+    };
     let device = (table == "device").then(|| rest.to_owned()).filter(|id| !id.is_empty());
     let detail = match key.as_str() {
         "" => format!("{table}: {detail}"),
@@ -97,25 +103,64 @@ fn found(damage: &Damage, sound: &[DomainRow]) -> Found {
 pub(super) async fn restore(host: &Shared, hints: &mut Hints) -> Result<PathBuf, Error> {
     let store = host.store()?;
     let aside = keep_aside(host, store)?;
-    let raw = store.snapshot(|snapshot| snapshot.damaged())?;
-    raw.iter().filter(|row| row.table == "device").for_each(|row| hints.add(row));
-    for row in raw.iter().filter(|row| row.table == "domain") {
-        if let Some(row) = rebuilt(host, store, row)? {
-            write(store, row).await?;
-        }
-    }
-    // A domain that lost rows misses them once they are gone: those of other domains are removed by the first section.
-    for _ in 0..2 {
-        let damaged = store.integrity()?;
-        for row in store.snapshot(|snapshot| snapshot.sound_domains())? {
-            let uuid = row.uuid.to_string();
-            let is_hit = |damage: &Damage| damage.key.starts_with(&uuid) || damage.table == "history";
-            if damaged.iter().any(is_hit) {
-                write(store, row).await?;
+    let mut domains = Vec::new();
+    for row in store.snapshot(|snapshot| snapshot.damaged())? {
+        let whole = row.unflipped();
+        match row.table() {
+            "domain" => {
+                let whole = whole.as_ref().and_then(RawRow::domain);
+                let whole = match whole {
+                    Some(whole) => Some(whole),
+                    None => guessed(host, store, &row)?,
+                };
+                domains
+                    .extend(whole.map(|whole| (row.text("uuid").unwrap_or("").to_owned(), whole)));
+            }
+            "device" => match whole.and_then(|whole| whole.device()) {
+                Some((domain, device)) => {
+                    section(store, domain, move |section| section.put_device(&device)).await?;
+                }
+                None => hints.add(&row),
+            },
+            _ => {
+                if let Some((domain, key, value)) = whole.and_then(|whole| whole.userdata()) {
+                    section(store, domain, move |section| section.put_userdata(&key, &value))
+                        .await?;
+                }
             }
         }
     }
+    for (found_as, row) in domains {
+        section(store, row.uuid, move |section| {
+            section.discard_damaged()?;
+            section.discard_stray(&found_as)?;
+            rewrite(section, row)
+        })
+        .await?;
+    }
+    section(store, Uuid::nil(), |section| section.discard_damaged().map(drop)).await?;
+    // Those that lost rows miss them no more.
+    let damaged = store.integrity()?;
+    for row in store.snapshot(|snapshot| snapshot.sound_domains())? {
+        let uuid = row.uuid.to_string();
+        if damaged.iter().any(|damage| damage.key.starts_with(&uuid)) {
+            section(store, row.uuid, move |section| rewrite(section, row)).await?;
+        }
+    }
     Ok(aside)
+}
+
+async fn section(
+    store: &Store,
+    domain: Uuid,
+    change: impl FnOnce(&mut Section<'_>) -> Result<(), StoreError> + Send + 'static,
+) -> Result<(), Error> {
+    let request = Request::new(domain, Commit::Durable).verb("check");
+    match store.section(request, change).await.map_err(SectionError::into_store) {
+        // What belongs to a row that is damaged itself waits for that.
+        Ok(()) | Err(StoreError::Corrupt { .. } | StoreError::NoDomain(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A name beside the database that nobody has.
@@ -136,15 +181,7 @@ fn keep_aside(host: &Shared, store: &Store) -> Result<PathBuf, Error> {
 }
 
 /// Writes the domain's row, with what belongs to it counted anew and the claims that its devices have.
-async fn write(store: &Store, row: DomainRow) -> Result<(), Error> {
-    let request = Request::new(row.uuid, Commit::Durable).verb("check");
-    let written = store.section(request, move |section| rewrite(section, row)).await;
-    written.map_err(SectionError::into_store)?;
-    Ok(())
-}
-
 fn rewrite(section: &mut Section<'_>, mut row: DomainRow) -> Result<(), StoreError> {
-    section.discard_damaged()?;
     row.revision += 1;
     section.repair_domain(&row)?;
     let devices = section.devices()?;
@@ -175,64 +212,59 @@ fn forget_lost(row: &mut DomainRow, is_there: impl Fn(&str) -> bool) {
     row.process = Some(process.to_string());
 }
 
-/// The row that a damaged one was, where what is left of it agrees with everything else that says the same; else `None`.
-fn rebuilt(host: &Shared, store: &Store, raw: &RawRow) -> Result<Option<DomainRow>, Error> {
-    let column = |name: &str| raw.columns.get(name).map(String::as_str);
-    let (Some(uuid), Some(text)) = (column("uuid"), column("document")) else { return Ok(None) };
-    let (Ok(uuid), Ok(value)) = (Uuid::try_parse(uuid), serde_json::from_str::<Value>(text)) else {
-        return Ok(None);
-    };
-    let Ok(document) = Document::from_json(&value) else { return Ok(None) };
-    // The document names the domain too: two that agree are what was written.
-    let name = document.settings.name.to_string();
-    let agrees = document.settings.uuid == Some(uuid) && column("name") == Some(name.as_str());
-    if !agrees {
-        return Ok(None);
-    }
+/// The row that a damaged one was, where something else says what the damaged column said.
+fn guessed(host: &Shared, store: &Store, raw: &RawRow) -> Result<Option<DomainRow>, Error> {
+    let document = raw.text("document").and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let document = document.and_then(|value| Document::from_json(&value).ok());
+    let named = document.as_ref().and_then(|document| document.settings.uuid);
+    let uuid = raw.text("uuid").and_then(|text| Uuid::try_parse(text).ok()).or(named);
+    let Some(uuid) = uuid else { return Ok(None) };
+    let mut guesses: Vec<RawRow> =
+        PHASES.iter().map(|phase| raw.with_text("phase", Some(phase))).collect();
+    guesses.push(raw.with_text("process", None));
+    guesses.push(raw.with_number("generation", 0));
     let devices = store.snapshot(|snapshot| snapshot.sound_devices(uuid))?;
-    let mut layout = document.layout();
-    let ports = devices.iter().filter(|device| device.id.starts_with("_rp")).count();
-    layout.pci_ports = u8::try_from(ports).unwrap_or(u8::MAX);
-    let domain = Domain(uuid.as_u128());
-    let counter = store.snapshot(|snapshot| snapshot.counter())?;
-    let number = |name: &str| column(name).and_then(|text| text.parse::<u64>().ok());
-    let revision = number("revision").filter(|number| *number < 1 << 53).unwrap_or(counter);
-    let mut row = DomainRow {
-        uuid,
-        name,
-        phase: record::phase_text(Phase::Defined).to_owned(),
-        generation: number("generation").filter(|number| *number <= counter).unwrap_or(0),
-        revision,
-        layout: record::layout_text(&layout),
-        document: text.to_owned(),
-        process: None,
-    };
-    let marked = column("phase").and_then(|text| record::phase(text).ok());
-    match running(host, domain)?.as_slice() {
-        [] => {
-            // No QEMU runs: entries of a row that is `Defined` are so too, and only an unhurt word can say that they are.
-            let at_rest = devices.iter().all(|device| device.phase == "defined");
-            Ok(Some(row).filter(|_| at_rest || marked == Some(Phase::Defined)))
+    if let Some(document) = &document {
+        let mut layout = document.layout();
+        for ports in [layout.pci_ports, ports(&devices)] {
+            layout.pci_ports = ports;
+            guesses.push(raw.with_text("layout", Some(&record::layout_text(&layout))));
         }
-        [(generation, process)] => {
-            let phase = match marked {
-                Some(phase @ Phase::Dying { .. }) => phase,
-                _ => Phase::Live,
-            };
-            row.phase = record::phase_text(phase).to_owned();
-            row.generation = generation.0;
-            let mut process = process.clone();
+        guesses.push(raw.with_text("name", Some(document.settings.name.as_str())));
+        if let Some(named) = named {
+            guesses.push(raw.with_text("uuid", Some(&named.to_string())));
+        }
+    }
+    for (generation, process) in running(host, Domain(uuid.as_u128()))? {
+        guesses.push(raw.with_number("generation", generation.0));
+        let nameless = ProcessRecord { process: None, ..process.clone() };
+        for mut process in [process, nameless] {
             for device in &devices {
                 if let Ok((id, entry)) = record::entry(device) {
                     process.follow(&id, Some(&entry));
                 }
             }
-            row.process = serde_json::to_string(&process).ok();
-            Ok(Some(row))
+            let text = record::process_text(Some(&process), None);
+            guesses.push(raw.with_text("process", text.as_deref()));
         }
-        // Which of them was recorded nothing can say.
-        _ => Ok(None),
     }
+    Ok(guesses.iter().find_map(RawRow::domain))
+}
+
+/// Every word for a phase.
+const PHASES: [&str; 7] = [
+    "defined",
+    "building",
+    "live",
+    "dying-defined",
+    "dying-defined-never",
+    "dying-gone",
+    "dying-gone-never",
+];
+
+fn ports(devices: &[DeviceRow]) -> u8 {
+    let ports = devices.iter().filter(|device| device.id.starts_with("_rp")).count();
+    u8::try_from(ports).unwrap_or(u8::MAX)
 }
 
 /// The QEMUs that run for a domain.

@@ -24,8 +24,8 @@ pub(super) enum Round {
     Seen(Box<Sighting>),
     /// No answer, or none that can be read; in words.
     Silent(String),
-    /// Nobody listens.
-    Absent,
+    /// Nobody listens, or QEMU hung up; in words.
+    Lost(String),
     /// A device went away between two questions.
     Moved,
 }
@@ -43,14 +43,18 @@ pub(super) async fn look(
     let turn = host.locks.acquire(&berth.turn(), MonitorLevel::NAME, note, Some(deadline)).await;
     let _turn = match turn {
         Ok(turn) => turn,
-        Err(error @ LockError::TimedOut { .. }) => return Ok(Round::Silent(Error::from(error).to_string())),
-        Err(_) if !berth.exists() => return Ok(Round::Absent),
+        Err(error @ LockError::TimedOut { .. }) => {
+            return Ok(Round::Silent(Error::from(error).to_string()));
+        }
+        Err(_) if !berth.exists() => return Ok(Round::Lost("its run folder is gone".to_owned())),
         Err(error) => return Err(error.into()),
     };
     let monitor = match Monitor::connect(berth.query(), ConnectOptions::new(deadline)).await {
         Ok(monitor) => monitor,
-        Err(QmpError::Absent { .. } | QmpError::Closed) => return Ok(Round::Absent),
-        Err(error) => return Ok(Round::Silent(problem::monitor(&error).to_string())),
+        Err(error @ (QmpError::Busy | QmpError::Silent | QmpError::Late)) => {
+            return Ok(Round::Silent(problem::monitor(&error).to_string()));
+        }
+        Err(error) => return Ok(Round::Lost(problem::monitor(&error).to_string())),
     };
     let sight = match wire::inventory(&monitor, deadline).await {
         Ok(Some(sight)) => sight,
@@ -63,7 +67,11 @@ pub(super) async fn look(
 
 /// A monitor that goes quiet in time has hung up.
 fn lost(deadline: Instant) -> Round {
-    if Instant::now() < deadline { Round::Absent } else { Round::Silent("no answer".to_owned()) }
+    if Instant::now() < deadline {
+        Round::Lost("it hung up".to_owned())
+    } else {
+        Round::Silent("it does not answer".to_owned())
+    }
 }
 
 /// What is asked about one device.
@@ -78,7 +86,9 @@ async fn inquire(monitor: &Monitor, sight: Sight, deadline: Instant) -> Result<R
     let mut commands = vec![Command::new("query-fdsets")];
     for question in &questions {
         let queries = question.queries.iter();
-        commands.extend(queries.map(|query| Command::new(query.command).arguments(query.arguments.clone())));
+        commands.extend(
+            queries.map(|query| Command::new(query.command).arguments(query.arguments.clone())),
+        );
     }
     let mut answers = Vec::with_capacity(commands.len());
     for outcome in monitor.execute_all(commands, deadline).await {
@@ -105,9 +115,10 @@ async fn inquire(monitor: &Monitor, sight: Sight, deadline: Instant) -> Result<R
 }
 
 fn questions(sight: &Sight) -> Vec<Question> {
-    let ours = sight.fronts.iter().map(|(serial, front)| {
-        (device::device_id(*serial), front.qom_type.clone())
-    });
+    let ours = sight
+        .fronts
+        .iter()
+        .map(|(serial, front)| (device::device_id(*serial), front.qom_type.clone()));
     let controllers = sight.controllers.iter().map(|name| {
         let id = wire::controller_id(name);
         let qom_type = controller_type(&id).to_owned();

@@ -52,7 +52,8 @@ fn stray(
     let name = row.as_ref().map_or(uuid, |row| row.name.clone());
     let subject = Subject { domain, name };
     let pid = holding.process.pid;
-    let detail = format!("a QEMU (pid {pid}) of generation {generation} runs, and no record names it");
+    let detail =
+        format!("a QEMU (pid {pid}) of generation {generation} runs, and no record names it");
     let is_defined = row.is_some_and(|row| record::phase(&row.phase).ok() == Some(Phase::Defined));
     let words = match (is_defined, &holding.identity) {
         (true, Some(_)) => "adopt: its document is recorded",
@@ -101,7 +102,7 @@ fn is_damaged(host: &Shared, domain: Domain) -> Result<bool, Error> {
     let Some(store) = host.store_if_made() else { return Ok(false) };
     let uuid = Uuid::from_u128(domain.0).to_string();
     let damaged = store.snapshot(|snapshot| snapshot.damaged())?;
-    Ok(damaged.iter().any(|row| row.table == "domain" && row.columns.get("uuid") == Some(&uuid)))
+    Ok(damaged.iter().any(|row| row.table() == "domain" && row.text("uuid") == Some(uuid.as_str())))
 }
 
 fn still_runs(holding: &Holding) -> Result<bool, Error> {
