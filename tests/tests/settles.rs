@@ -46,8 +46,8 @@ fn duties() -> BTreeMap<&'static str, Duty> {
 }
 
 fn verbs(world: &World) -> Result<Vec<String>> {
-    let help = world.command(&["--help"]).output()?;
-    let text = String::from_utf8_lossy(&help.stdout).into_owned();
+    let help = world.steadfast(&["--help"])?.done()?;
+    let text = help.json["help"].as_str().unwrap_or_default().to_owned();
     let listed = text.lines().skip_while(|line| *line != "Commands:").skip(1);
     let names = listed
         .take_while(|line| line.starts_with("  "))
@@ -67,12 +67,11 @@ fn open_intent(world: &World) -> Result<()> {
     world.steadfast(&["detach", "vm", "dry"])?.done()?;
     let sent = calls.iter().position(|call| call.sends("device_add"));
     let sent = sent.ok_or_else(|| Failure::new("no call carries device_add"))?;
-    let syncs = |name: &str| matches!(name, "fsync" | "fdatasync");
-    let sync = calls.iter().skip(sent).find(|call| syncs(&call.name));
-    let sync = sync.ok_or_else(|| Failure::new("nothing is synced after device_add"))?;
-    let earlier = calls[..sent].iter();
-    let same = earlier.filter(|call| call.name == sync.name && call.thread == sync.thread).count();
-    let injection = Injection::KillBefore { call: &sync.name, nth: same + 1 };
+    // The very next call of the tool: nothing of the settle is written yet.
+    let next = calls.get(sent + 1).ok_or_else(|| Failure::new("nothing follows device_add"))?;
+    let earlier = calls[..=sent].iter();
+    let same = earlier.filter(|call| call.name == next.name && call.thread == next.thread).count();
+    let injection = Injection::KillBefore { call: &next.name, nth: same + 1 };
     let (killed, _) = world.traced(&["attach", "vm", "data", &spec], injection)?.finish()?;
     ensure!(killed.signal == Some(9), "the attach was not killed: {}", killed.ending());
     Ok(())

@@ -31,8 +31,7 @@ use self::{
 use crate::{
     answer::Report,
     error::{Error, Kind},
-    host::Host,
-    problem,
+    host::{Host, Shared},
     request::{Progress, Request},
 };
 
@@ -120,7 +119,7 @@ impl Host {
             }
         }
         if matches!(scope, Scope::Host) {
-            stray::sweep(&self.0)?;
+            self.aside(stray::sweep).await?;
         }
         let is_left = |found: &Found| survey.found.iter().any(|left| left.is(found));
         let findings = all.iter().map(|found| found.finding(Some(!is_left(found)))).collect();
@@ -146,15 +145,12 @@ impl Host {
         };
         let by_name = sound.iter().find(|row| row.name == name);
         let found = by_name.or_else(|| sound.iter().find(|row| row.uuid.to_string() == name));
-        match found {
-            Some(row) => Ok(Subject { domain: Domain(row.uuid.as_u128()), name: row.name.clone() }),
-            None => match self.find(name) {
-                Ok((domain, row)) => Ok(Subject { domain, name: row.name }),
-                Err(error) if error.kind == Kind::NotFound && self.0.store_if_made().is_none() => {
-                    Err(problem::conflict(name, &steadfast_protocol::Conflict::Gone))
-                }
-                Err(error) => Err(error),
-            },
+        if let Some(row) = found {
+            return Ok(Subject { domain: Domain(row.uuid.as_u128()), name: row.name.clone() });
+        }
+        match self.find(name) {
+            Ok((domain, row)) => Ok(Subject { domain, name: row.name }),
+            Err(error) => restore::called(&self.0, name)?.ok_or(error),
         }
     }
 
@@ -168,7 +164,7 @@ impl Host {
         let subjects = match scope {
             Scope::Domains(subjects) => subjects.clone(),
             Scope::Host => {
-                survey.found.extend(restore::damage(&self.0)?);
+                survey.found.extend(self.aside(restore::damage).await?);
                 self.subjects()?
             }
         };
@@ -181,10 +177,20 @@ impl Host {
         });
         survey.add(looked);
         if matches!(scope, Scope::Host) {
-            survey.found.extend(stray::qemus(&self.0)?);
+            survey.found.extend(self.aside(stray::qemus).await?);
         }
         survey.sort();
         Ok(survey)
+    }
+
+    /// On a thread that may block: all of the store is read, or all of `/proc`.
+    async fn aside<T: Send + 'static>(
+        &self,
+        read: fn(&Shared) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let host = Arc::clone(&self.0);
+        let read = tokio::task::spawn_blocking(move || read(&host)).await;
+        read.map_err(|error| Error::new(Kind::Internal, "failed to look").because(error))?
     }
 
     fn subjects(&self) -> Result<Vec<Subject>, Error> {

@@ -99,13 +99,28 @@ fn found(damage: &Damage, sound: &[DomainRow]) -> Found {
     Found { kind: Kind::StoreCorrupt, subject, device, detail, repair: Some(words), fix }
 }
 
+/// The domain whose damaged row says that it is called so, or did.
+pub(super) fn called(host: &Shared, name: &str) -> Result<Option<Subject>, Error> {
+    let Some(store) = host.store_if_made() else { return Ok(None) };
+    let damaged = store.snapshot(|snapshot| snapshot.damaged())?;
+    let meant = damaged.iter().find(|row| {
+        row.table() == "domain" && [row.text("name"), row.text("uuid")].contains(&Some(name))
+    });
+    let uuid = meant.and_then(|row| Uuid::try_parse(row.text("uuid")?).ok());
+    Ok(uuid.map(|uuid| Subject { domain: Domain(uuid.as_u128()), name: name.to_owned() }))
+}
+
 /// Restores what can be, and answers where the copy of the damaged database is.
 pub(super) async fn restore(host: &Shared, hints: &mut Hints) -> Result<PathBuf, Error> {
     let store = host.store()?;
     let aside = keep_aside(host, store)?;
     let mut domains = Vec::new();
     for row in store.snapshot(|snapshot| snapshot.damaged())? {
-        let whole = row.unflipped();
+        let guess = row.clone();
+        let search = tokio::task::spawn_blocking(move || guess.unflipped()).await;
+        let whole = search.map_err(|error| {
+            Error::new(ErrorKind::Internal, "failed to search a damaged row").because(error)
+        })?;
         match row.table() {
             "domain" => {
                 let whole = whole.as_ref().and_then(RawRow::domain);
