@@ -186,12 +186,12 @@ impl<P: Platform> Owner<'_, P> {
     /// Somebody may have recorded it since it was found: what is described is nobody's orphan (R4).
     async fn describes(&mut self, entry: &Entry<P::Spec>) -> Result<bool, Error<P>> {
         let generation = self.guard.generation();
-        let serials = [entry.serial, entry.medium];
+        let (front, back) = (entry.serial, entry.medium);
         let known = self
             .guard
             .fast(View::all(), move |tx| {
                 tx.running(generation)?;
-                Ok::<_, Conflict<P::Spec>>(tx.knows(&serials))
+                Ok::<_, Conflict<P::Spec>>(tx.knows(front, back))
             })
             .await??;
         Ok(known)

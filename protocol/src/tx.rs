@@ -300,14 +300,16 @@ impl<S: Spec> Tx<S> {
         pending
     }
 
-    /// Whether any device is described whose front end, back ends or coming medium carry one of these serials.
-    pub(crate) fn knows(&self, serials: &[Serial]) -> bool {
+    /// Whether any device is described whose front end carries `front`, or whose back ends, or those of its coming
+    /// medium, carry `back`. Those of a drive carry the serial of its medium, and the drive's own no more.
+    pub(crate) fn knows(&self, front: Serial, back: Serial) -> bool {
         self.devices.values().any(|entry| {
+            let own = if entry.spec.medium().is_some() { entry.medium } else { entry.serial };
             let coming = match &entry.phase {
                 DevicePhase::Changing(change) => change.serial,
-                _ => entry.serial,
+                _ => own,
             };
-            [entry.serial, entry.medium, coming].iter().any(|known| serials.contains(known))
+            entry.serial == front || own == back || coming == back
         })
     }
 

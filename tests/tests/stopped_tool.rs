@@ -87,7 +87,8 @@ fn stopped_in_its_slow_hold_others_of_its_domain_are_told_and_other_domains_go_o
 }
 
 #[test]
-fn stopped_in_a_fast_section_and_the_gate_all_others_are_told_and_its_death_frees_them() -> Result<()> {
+fn stopped_in_a_fast_section_and_the_gate_all_others_are_told_and_its_death_frees_them()
+-> Result<()> {
     let (world, spec) = prepared()?;
     let tool = caught(&world, Point::InGate, &spec)?;
     // It is in a fast section of `vm`, so that level names it there; all other domains meet it at the gate.

@@ -46,10 +46,9 @@ impl Drop for Inner {
         if self.process == std::process::id()
             && self.held.get_mut().is_some()
             && self.berth.is_over()
+            && let Err(error) = self.berth.remove()
         {
-            if let Err(error) = self.berth.remove() {
-                tracing::warn!(%error, "failed to take away the folder of a generation that is over");
-            }
+            tracing::warn!(%error, "failed to take away the folder of a generation that is over");
         }
     }
 }

@@ -141,7 +141,6 @@ fn open(descriptor: &Descriptor, berth: &Berth) -> Result<OwnedFd, Error> {
         Descriptor::SerialLog => {
             let path = berth.serial_log();
             File::options()
-                .write(true)
                 .append(true)
                 .create(true)
                 .mode(0o600)

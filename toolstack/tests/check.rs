@@ -615,14 +615,22 @@ async fn who_marks_a_row_is_recorded_with_the_mark() {
     let world = World::running(disk()).await;
     let request = request();
     {
-        // On this runtime the verb goes on only where it is polled, so it is caught between the mark and the kill.
+        // On this runtime the verb goes on only where it is polled, and after each poll its section gets time to commit:
+        // so it is caught between the mark and the kill.
         let mut destroy = std::pin::pin!(world.host.destroy("vm", &request));
-        while world.host.show("vm").await.unwrap().phase != "dying" {
+        let is_marked = async || world.host.show("vm").await.unwrap().phase == "dying";
+        while !is_marked().await {
             std::future::poll_fn(|context| {
                 assert!(destroy.as_mut().poll(context).is_pending());
                 std::task::Poll::Ready(())
             })
             .await;
+            for _ in 0..100 {
+                if is_marked().await {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
     }
     let report = world.check(Repair::No).await;
@@ -901,4 +909,111 @@ async fn a_qemu_whose_run_folder_was_wiped_is_unreachable() {
     assert!(report.findings[0].detail.contains(&world.pid().to_string()), "{report:#?}");
     assert!(!world.check(REPAIR).await.clean);
     assert!(fs::read_link(format!("/proc/{}/fd/0", world.pid())).is_ok());
+}
+
+/// The lock of the running generation, or of the domain, held by this process.
+async fn hold(world: &World, level: &'static str) -> steadfast_locks::Held {
+    let shown = world.host.show("vm").await.unwrap();
+    let (uuid, generation) = (shown.uuid.to_string(), shown.generation.unwrap().to_string());
+    let path = match level {
+        "slow" => world.path("r").join(uuid).join(generation).join("slow"),
+        _ => world.path("s").join("locks").join(uuid),
+    };
+    let note = steadfast_locks::OwnerNote::new("vm", "test", "held");
+    let locks = steadfast_locks::LockTable::new();
+    locks.acquire(&path, level, note, None).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_owner_in_a_hold_has_begun_is_under_way() {
+    let world = World::running(disk()).await;
+    abandon(&world, "data", "adding", None).await;
+    let held = hold(&world, "slow").await;
+    let report = world.check(Repair::No).await;
+    assert_eq!((report.findings, report.under_way), (Vec::new(), vec!["vm".to_owned()]));
+    drop(held);
+    world.finds(&["pending-intent"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_its_waiting_owner_is_about_to_see_is_under_way() {
+    let world = World::running(disk()).await;
+    let id = world.qemu_id("data").await;
+    world.monitor().await.delete(&id);
+    abandon(&world, "data", "removing", None).await;
+    world.finds(&["pending-intent"]).await;
+    let uuid = world.uuid().await;
+    world.write(uuid, |section| {
+        let mut device = section.device("data")?.unwrap();
+        let own = steadfast_locks::ProcessId::current();
+        let mut owner = dead_owner("detach");
+        owner["process"] = json!({"pid": own.pid, "started": own.started});
+        device.owner = Some(owner.to_string());
+        section.put_device(&device)
+    });
+    let report = world.check(Repair::No).await;
+    assert_eq!((report.findings, report.under_way), (Vec::new(), vec!["vm".to_owned()]));
+}
+
+/// A spawner holds the fast lock until its child has executed: until then a free alive lock is no death.
+#[tokio::test]
+async fn a_death_is_believed_only_under_the_fast_lock() {
+    let world = World::running(disk()).await;
+    let shown = world.host.show("vm").await.unwrap();
+    signal(world.pid(), Signal::KILL);
+    gone(world.pid()).await;
+    let held = hold(&world, "fast").await;
+    let only = ["vm".to_owned()];
+    let short = Request { timeout: Some(Duration::from_millis(200)), ..request() };
+    let report = world.host.check(&only, Repair::No, &short).await.unwrap();
+    assert_eq!((report.findings, report.under_way), (Vec::new(), vec!["vm".to_owned()]));
+
+    let mut check = std::pin::pin!(world.host.check(&only, Repair::No, &SHORT));
+    // Up to the lock, which it cannot have.
+    for _ in 0..20 {
+        std::future::poll_fn(|context| {
+            assert!(check.as_mut().poll(context).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        tokio::task::yield_now().await;
+    }
+    let generation = shown.generation.unwrap().to_string();
+    let alive = world.path("r").join(shown.uuid.to_string()).join(generation).join("alive");
+    let late_child = fs::File::open(alive).unwrap();
+    rustix::fs::flock(&late_child, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+    drop(held);
+    let report = check.await.unwrap();
+    assert!(!kinds_of(&report).contains(&"dead-domain"), "{report:#?}");
+    drop(late_child);
+    world.finds(&["dead-domain"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_of_a_drives_own_serial_are_orphans_once_it_holds_another_medium() {
+    let world = World::running(json!({
+        "cd0": {"class": "cdrom", "file": "first.iso", "format": "raw"},
+    }))
+    .await;
+    let id = world.qemu_id("cd0").await;
+    let second = Some(world.image("second.iso"));
+    let raw = Some("raw".to_owned());
+    world.host.media("vm", "cd0", second, raw, Door::Force, &SHORT).await.unwrap();
+    world.is_clean().await;
+    world.monitor().await.tell("blockdev-add", null_node(&format!("{id}-fmt")));
+    world.finds(&["orphan-backend"]).await;
+    world.repairs().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_intent_whose_entry_is_lost_is_nobodys_to_wait_for() {
+    let world = World::running(disk()).await;
+    let id = world.qemu_id("data").await;
+    world.monitor().await.delete(&id);
+    abandon(&world, "data", "removing", None).await;
+    world.tamper("UPDATE device SET spec = '{}' WHERE id = 'data'");
+    assert!(world.check(REPAIR).await.clean);
+    let waited = world.host.wait("vm", None, &SHORT).await.unwrap();
+    assert!(waited.results.is_empty() && world.device("data").await.is_none());
+    world.is_clean().await;
 }

@@ -245,11 +245,15 @@ fn only_removals_are_acknowledged_and_all_of_them_are_told() {
 
 #[test]
 fn a_serial_is_known_by_front_end_medium_and_coming_medium() {
-    let tx = with(DRIVE, changing());
-    let known: Vec<_> = (0..5).filter(|serial| tx.knows(&[Serial(*serial)])).collect();
-    assert_eq!(known, [1, 2, 3]);
-    assert!(tx.knows(&[Serial(9), Serial(2)]));
-    assert!(!with(DRIVE, DevicePhase::Present).knows(&[Serial(3)]));
+    const NONE: Serial = Serial(99);
+    let known = |tx: &Tx<Toy>| {
+        let fronts: Vec<_> = (0..5).filter(|serial| tx.knows(Serial(*serial), NONE)).collect();
+        let backs: Vec<_> = (0..5).filter(|serial| tx.knows(NONE, Serial(*serial))).collect();
+        (fronts, backs)
+    };
+    assert_eq!(known(&with(DRIVE, changing())), (vec![1], vec![2, 3]));
+    assert_eq!(known(&with(DRIVE, DevicePhase::Present)), (vec![1], vec![2]));
+    assert_eq!(known(&with(DISK, DevicePhase::Present)), (vec![1], vec![1]));
 }
 
 #[test]
