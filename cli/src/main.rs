@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A verb prints nothing: it hands back a [`Reply`](reply::Reply), which has a JSON document and a page for
-//! people, and [`Console`](console::Console) is the only writer of both streams. Signals keep their default
+//! people, and [`console::Console`] is the only writer of both streams. Signals keep their default
 //! disposition: every verb may die at any instant, and the next one settles what it left.
 #![forbid(unsafe_code)]
 
