@@ -1,4 +1,4 @@
-//! The lock hierarchy, whole, in one place. Read the [`hierarchy!`] line at the end of the list aloud: what stands
+//! The lock hierarchy, whole, in one place. Read the `hierarchy!` line at the end of the list aloud: what stands
 //! further left may be held while something further right is acquired, and never the reverse (R6).
 //!
 //! | level | one per | held across | guards |
