@@ -34,7 +34,18 @@ pub(crate) fn change(
     done: &str,
     verb: impl AsyncFnOnce(&Host, &Request) -> Result<Answer, Error>,
 ) -> Result<Reply, Error> {
-    answer::reply(act(terms, verb), domain, done)
+    let mut known = None;
+    let outcome = act(terms, async |host, request| {
+        let outcome = verb(host, request).await;
+        if let (Err(error), Some(domain)) = (&outcome, domain)
+            && answer::is_due(error)
+        {
+            // Where that fails too, the answer says null, and the first error is the one to tell.
+            known = host.show(domain).await.ok();
+        }
+        outcome
+    });
+    answer::reply(outcome, domain, known.as_ref(), done)
 }
 
 fn with_host<T>(

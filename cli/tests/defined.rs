@@ -324,3 +324,132 @@ fn a_trace_goes_to_stderr_and_only_when_it_is_asked_for() {
         0
     );
 }
+
+#[test]
+fn a_result_that_holds_already_is_a_success_with_the_revision_it_holds_at() {
+    let world = world();
+    world.json(&["attach", "web1", "data", "disk,bus=virtio,file=data.raw,format=raw"]);
+    world.json(&["media", "insert", "web1", "cd0", "cd.iso"]);
+    world.json(&["userdata", "put", "web1", "key", "kernel"]);
+    let exported = world.run(&["export", "web1"]).stdout;
+    world.file("exported.json", &exported);
+    let now = &world.json(&["show", "web1"])["revision"];
+    for words in [
+        &["define", "exported.json"][..],
+        &["stop", "web1"],
+        &["attach", "web1", "data", "disk,bus=virtio,file=data.raw,format=raw"],
+        &["detach", "web1", "nothing"],
+        &["media", "insert", "web1", "cd0", "cd.iso"],
+        &["userdata", "put", "web1", "key", "kernel"],
+        &["userdata", "remove", "web1", "nothing"],
+    ] {
+        let answer = world.json(&[words, &["--if-needed"]].concat());
+        assert_eq!((&answer["changed"], &answer["revision"]), (&json!(false), now), "{words:?}");
+    }
+    let again = world.json(&["media", "insert", "web1", "cd0", "cd.iso"]);
+    assert_eq!(
+        (&again["changed"], &again["results"][0]["outcome"]),
+        (&json!(false), &json!("unchanged"))
+    );
+    assert_eq!(world.json(&["media", "eject", "web1", "cd0"])["changed"], true);
+}
+
+#[test]
+fn what_makes_a_domain_go_holds_where_it_is_gone_unless_a_revision_of_it_is_asked_for() {
+    let world = world();
+    for verb in ["destroy", "undefine"] {
+        world.run(&[verb, "web2"]).refused(3);
+        let answer = world.json(&[verb, "web2", "--if-needed"]);
+        assert_eq!((&answer["name"], &answer["changed"]), (&json!("web2"), &json!(false)));
+        world.run(&[verb, "web2", "--if-needed", "--if-revision", "1"]).refused(3);
+    }
+}
+
+#[test]
+fn a_revision_is_asked_for_also_where_nothing_would_be_changed() {
+    let world = world();
+    world.run(&["wait", "web1", "--if-revision", "7"]).refused(4);
+    world.run(&["define", "web1.json", "--if-needed", "--if-revision", "7"]).refused(4);
+    world.file("web2.json", r#"{"name":"web2","accel":"tcg"}"#);
+    world.run(&["define", "web2.json", "--replace", "--if-revision", "7"]).refused(3);
+}
+
+#[test]
+fn a_name_or_uuid_that_is_taken_is_said_with_its_holder_and_leaves_no_lock_file() {
+    let world = world();
+    let locks = || {
+        let files = std::fs::read_dir(world.state().join("locks")).unwrap();
+        let mut names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = locks();
+    let said = world.run(&["define", "web1.json"]);
+    assert!(said.refused(4).stderr.starts_with("error: the domain \"web1\" is defined already"));
+    let mut document = world.json(&["export", "web1"]);
+    let uuid = document["uuid"].as_str().unwrap().to_owned();
+    document["uuid"] = "5b0ab2b3-7e4e-4e05-8f2a-3a5a1d0c9f11".into();
+    for words in [&["define", "-"][..], &["define", "-", "--replace"]] {
+        let said = world.fed(words, document.to_string().as_bytes());
+        assert!(said.refused(4).stderr.contains(&uuid), "{said:?}");
+    }
+    document["uuid"] = uuid.as_str().into();
+    document["name"] = "web2".into();
+    let said = world.fed(&["define", "-"], document.to_string().as_bytes());
+    assert!(said.refused(4).stderr.contains("\"web1\""), "{said:?}");
+    assert_eq!(locks(), before);
+}
+
+#[test]
+fn a_device_that_is_named_twice_is_refused_before_anything_is_changed() {
+    let world = world();
+    let before = world.json(&["export", "web1"]);
+    world.run(&["detach", "web1", "root", "root"]).refused(2);
+    assert_eq!(world.json(&["export", "web1"]), before);
+}
+
+#[test]
+fn a_file_to_boot_from_that_is_missing_is_said_when_the_domain_is_defined() {
+    let world = world();
+    for (name, at) in [("kernel", "boot.kernel"), ("initrd", "boot.initrd")] {
+        std::fs::rename(world.path().join(name), world.path().join("aside")).unwrap();
+        let said = world.run(&["define", "--replace", "web1.json"]);
+        assert!(said.refused(2).stderr.starts_with(&format!("error: at {at}: ")), "{said:?}");
+        std::fs::rename(world.path().join("aside"), world.path().join(name)).unwrap();
+    }
+}
+
+#[test]
+fn a_plan_of_which_a_part_is_done_ends_as_failed_and_not_as_if_nothing_were() {
+    let world = world();
+    let plan = r#"{"a":{"class":"rng"},"root":{"class":"rng"}}"#;
+    let words = ["attach", "web1", "--file", "-", "--keep-going", "-o", "json"];
+    let said = world.fed(&words, plan.as_bytes());
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let outcomes: Vec<_> = said.document()["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["outcome"].clone())
+        .collect();
+    assert_eq!(outcomes, ["attached", "failed"]);
+    assert!(said.stderr.contains(r#""kind":"failed""#), "{said:?}");
+    assert!(device(&world, "a").is_some());
+}
+
+#[test]
+fn a_name_too_long_to_be_one_is_not_quoted_whole() {
+    let said = world().run(&["show", &"x".repeat(100_000)]);
+    assert!(said.refused(3).stderr.len() < 300, "{said:?}");
+}
+
+#[test]
+fn the_log_of_a_domain_that_is_gone_is_found_by_its_name_and_by_its_uuid() {
+    let world = world();
+    let uuid = world.json(&["show", "web1"])["uuid"].as_str().unwrap().to_owned();
+    world.json(&["undefine", "web1"]);
+    let by_name = world.json(&["log", "web1"]);
+    assert_eq!(by_name["entries"][0]["verb"], "undefine");
+    assert_eq!(world.json(&["log", &uuid]), by_name);
+    world.run(&["log", "5b0ab2b3-7e4e-4e05-8f2a-3a5a1d0c9f11"]).refused(3);
+}

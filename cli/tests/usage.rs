@@ -259,7 +259,12 @@ fn without_a_folder_the_host_will_not_and_the_hint_names_the_flag() {
         command.env_clear().env("PATH", "/usr/bin:/bin").current_dir("/");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all"]);
         let binary = world.path().join("steadfast");
-        std::fs::copy(env!("CARGO_BIN_EXE_steadfast"), &binary).unwrap();
+        // Copied by another process: a child that another test forks meanwhile would hold our descriptor open for
+        // writing, and a file that is written is not executed.
+        let copied = std::process::Command::new("cp")
+            .args([env!("CARGO_BIN_EXE_steadfast").as_ref(), binary.as_os_str()])
+            .status();
+        assert!(copied.unwrap().success());
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(world.path(), open).unwrap();
         command.arg(binary);

@@ -90,6 +90,8 @@ const REFUSED: &[(Why, &[&str])] = &[
             "chardev",
             "bt",
             "tpmdev",
+            "parallel",
+            "debugcon",
         ],
     ),
     (Why::Key("name"), &["name"]),

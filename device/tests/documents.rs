@@ -179,6 +179,8 @@ fn arguments_that_collide_with_ours_are_refused() {
         json!(["-daemonize"]),
         json!(["-sandbox", "off"]),
         json!(["-device", "usb-kbd"]),
+        json!(["-parallel", "null"]),
+        json!(["-debugcon", "null"]),
         json!(["-m", "1G"]),
         json!(["-name", "x"]),
         json!(["-add-fd", "fd=3,set=1"]),

@@ -82,8 +82,11 @@ impl<P: Platform> Owner<'_, P> {
         id: crate::Id<P>,
     ) -> Result<(), Error<P>> {
         let mut entry = entry.clone();
-        entry.spec = entry.spec.with_medium(medium);
-        entry.medium = serial;
+        // The medium it has is left as it is: an adopted one has names that no other has.
+        if serial != entry.medium {
+            entry.spec = entry.spec.with_medium(medium);
+            entry.medium = serial;
+        }
         self.strip(&[Thing { id, entry }]).await
     }
 }

@@ -94,7 +94,8 @@ impl Answer {
             _ => return None,
         };
         Some(match &worst.error {
-            Some(error) => error.clone(),
+            // Whatever one device failed of: a verb with an answer has done something, and its exit says so.
+            Some(error) => Error { kind, ..error.clone() },
             None => Error::new(kind, format!("device {}: the change {words}", worst.id)),
         })
     }

@@ -8,12 +8,15 @@
 //! RUN/UUID/GENERATION/alive     held by its QEMU
 //! RUN/UUID/GENERATION/{command,query,monitor}   its QMP sockets
 //! RUN/UUID/GENERATION/turn      the turn on the query socket
+//! RUN/UUID/GENERATION/drawn     as long as the last serial that its QEMU may know
+//! RUN/UUID/gone.GENERATION      a folder that is being taken away
 //! RUN/UUID/GENERATION/{qemu.log,serial.log}
 //! ```
 
 use std::{
+    fs::File,
     io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -33,6 +36,14 @@ pub(crate) struct Berth(PathBuf);
 
 /// Left by whoever ended the generation for whoever still holds its slow lock.
 const OVER: &str = "over";
+
+const DRAWN: &str = "drawn";
+
+/// What the folder of a generation is called once nobody needs it.
+const GONE: &str = "gone.";
+
+/// How often a folder is made anew whose parent was taken away, being empty, by whoever ended an earlier generation.
+const TRIES: usize = 16;
 
 impl Folders {
     pub(crate) fn fast_lock(&self, domain: Domain) -> PathBuf {
@@ -66,6 +77,30 @@ impl Folders {
         Ok(found)
     }
 
+    /// The largest generation or serial that a QEMU of this run folder may know (R10).
+    pub(crate) fn floor(&self) -> io::Result<u64> {
+        let mut floor = 0;
+        for (domain, generation) in self.berths()? {
+            floor = floor.max(generation.0).max(self.berth(domain, generation).drawn()?);
+        }
+        Ok(floor)
+    }
+
+    /// Finishes what whoever was taking a folder away, and died, had begun. Nobody looks for anything in those.
+    pub(crate) fn tidy(&self) -> io::Result<()> {
+        for domain in entries(&self.run)? {
+            for folder in entries(&domain)? {
+                let name = folder.file_name().and_then(|name| name.to_str());
+                let gone = name.and_then(|name| name.strip_prefix(GONE)?.parse::<u64>().ok());
+                if gone.is_some() {
+                    remove_all(&folder)?;
+                    let _ = std::fs::remove_dir(&domain);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Takes a domain's own folder away, where it is empty.
     pub(crate) fn leave(&self, domain: Domain) {
         let _ = std::fs::remove_dir(self.domain(domain));
@@ -87,6 +122,13 @@ fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// Makes a folder that only its owner can enter, and its parents.
 pub(crate) fn make(folder: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+fn remove_all(folder: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 impl Berth {
@@ -119,7 +161,34 @@ impl Berth {
     }
 
     pub(crate) fn make(&self) -> io::Result<()> {
+        for _ in 1..TRIES {
+            match make(&self.0) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                made => return made,
+            }
+        }
         make(&self.0)
+    }
+
+    /// Says that QEMU may come to know serials up to this one. By the holder of the slow lock, before it does; the
+    /// length of an empty file, which needs no room and is never half written.
+    pub(crate) fn note_drawn(&self, counter: u64) -> io::Result<()> {
+        let opened = File::options().write(true).create(true).mode(0o600).open(self.0.join(DRAWN));
+        let file = match opened {
+            Ok(file) => file,
+            // The run folder was wiped, and the endpoints with it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if file.metadata()?.len() < counter { file.set_len(counter) } else { Ok(()) }
+    }
+
+    fn drawn(&self) -> io::Result<u64> {
+        match std::fs::symlink_metadata(self.0.join(DRAWN)) {
+            Ok(file) => Ok(file.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) fn exists(&self) -> bool {
@@ -144,16 +213,13 @@ impl Berth {
         let Some(name) = self.0.file_name().and_then(|name| name.to_str()) else {
             return Ok(());
         };
-        let aside = self.0.with_file_name(format!("gone.{name}"));
+        let aside = self.0.with_file_name(format!("{GONE}{name}"));
         match std::fs::rename(&self.0, &aside) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        match std::fs::remove_dir_all(&aside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_all(&aside)?;
         if let Some(domain) = self.0.parent() {
             let _ = std::fs::remove_dir(domain);
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use steadfast_locks::Held;
+use steadfast_locks::{FileLock, Held};
 
 use crate::folder::Berth;
 
@@ -30,6 +30,11 @@ impl Hold {
         }
     }
 
+    /// Says which serials QEMU may come to know under it.
+    pub(crate) fn note_drawn(&self, counter: u64) -> std::io::Result<()> {
+        self.0.berth.note_drawn(counter)
+    }
+
     /// Takes the whole folder away, then unlocks.
     pub(crate) fn clear(self) -> std::io::Result<()> {
         let held = self.0.held.lock().take();
@@ -41,14 +46,32 @@ impl Hold {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Somebody ended the generation while it was held here: what it left is ours to take away. A fork of the
-        // process that locked leaves all of it alone (R20).
+        let Some(held) = self.held.get_mut().take() else { return };
+        drop(held);
+        // Somebody ended the generation while it was held here: what it left is ours to take away. Looked for once it is
+        // unlocked, for who says so and then finds the lock taken leaves it to us, and who finds it free does not. A
+        // fork of the process that locked leaves all of it alone (R20).
         if self.process == std::process::id()
-            && self.held.get_mut().is_some()
             && self.berth.is_over()
-            && let Err(error) = self.berth.remove()
+            && let Err(error) = self.remove()
         {
             tracing::warn!(%error, "failed to take away the folder of a generation that is over");
+        }
+    }
+}
+
+impl Inner {
+    /// Whoever holds the lock by now looks when it unlocks, like us.
+    fn remove(&self) -> std::io::Result<()> {
+        match FileLock::try_acquire(&self.berth.slow()) {
+            Ok(Some(lock)) => {
+                let removed = self.berth.remove();
+                drop(lock);
+                removed
+            }
+            Ok(None) => Ok(()),
+            Err(_) if !self.berth.exists() => Ok(()),
+            Err(error) => Err(std::io::Error::other(error)),
         }
     }
 }

@@ -135,11 +135,14 @@ fn open_store(folders: &Folders, access: Access, locks: LockTable) -> Result<Opt
     let mut options = StoreOptions::new(&folders.state, &folders.run);
     options.read_only = access == Access::ReadOnly;
     options.locks = locks;
-    let berths = folders.berths().map_err(|error| {
+    let unreadable = |error: std::io::Error| {
         Error::new(Kind::Environment, format!("failed to read {}", folders.run.display()))
             .because(error)
-    })?;
-    options.floor = berths.iter().map(|(_, generation)| generation.0).max().unwrap_or(0);
+    };
+    options.floor = folders.floor().map_err(unreadable)?;
+    if access == Access::ReadWrite {
+        folders.tidy().map_err(unreadable)?;
+    }
     match Store::open(options) {
         Ok(store) => Ok(Some(store)),
         Err(StoreError::NotCreated { .. }) if access == Access::ReadOnly => Ok(None),

@@ -1,11 +1,12 @@
 //! What a user may leave out of a device, made once and recorded.
 
 use std::{
+    fmt::Display,
     io::{self, Read},
     path::Path,
 };
 
-use steadfast_device::{Format, Mac, Spec};
+use steadfast_device::{Document, Format, Mac, Spec};
 
 use crate::{
     error::{Error, Kind},
@@ -29,13 +30,32 @@ pub(crate) fn complete(spec: &mut Spec, at: &str) -> Result<(), Error> {
                 format!("at {at}.file: the path is not absolute"),
             ));
         }
-        let probed = probe(path).map_err(|error| unusable(at, path, &error))?;
+        let probed =
+            probe(path).map_err(|error| unusable(format_args!("{at}.file"), path, &error))?;
         if file.format.is_none() {
             found = Some(probed);
         }
     }
     if let Some(format) = found {
         spec.set_format(format);
+    }
+    Ok(())
+}
+
+/// Looks whether what a domain boots from is there, so that it is not only its start that says so.
+pub(crate) fn boot(document: &Document) -> Result<(), Error> {
+    let settings = &document.settings;
+    let boot = settings.boot.as_ref();
+    let files = [
+        ("boot.kernel", boot.map(|boot| &boot.kernel)),
+        ("boot.initrd", boot.and_then(|boot| boot.initrd.as_ref())),
+        ("firmware", settings.firmware.as_ref()),
+    ];
+    for (at, path) in files.into_iter().filter_map(|(at, path)| Some((at, path?))) {
+        let path = Path::new(path.as_str());
+        open_image(path, steadfast_device::Access::ReadOnly).map_err(|error| {
+            unusable(at, path, &error).hint("give the path of a file that exists")
+        })?;
     }
     Ok(())
 }
@@ -69,12 +89,12 @@ fn probe(path: &Path) -> io::Result<Format> {
     Ok(Format::Qcow2)
 }
 
-fn unusable(at: &str, path: &Path, error: &io::Error) -> Error {
+fn unusable(at: impl Display, path: &Path, error: &io::Error) -> Error {
     let kind = match error.kind() {
         io::ErrorKind::PermissionDenied => Kind::Environment,
         _ => Kind::Invalid,
     };
-    Error::new(kind, format!("at {at}.file: cannot use {}", path.display()))
+    Error::new(kind, format!("at {at}: cannot use {}", path.display()))
         .because(error)
         .hint("give the path of an image that exists and stands alone")
 }

@@ -208,10 +208,17 @@ impl Operation {
         let (value, outcome) = match ran {
             Ok(ran) => ran,
             Err(error) => {
-                drop(held);
+                // A domain that is not recorded has no lock either; under it nobody records one.
+                match held {
+                    Some(held) if matches!(self.host.row(domain), Ok(None)) => held.remove()?,
+                    held => drop(held),
+                }
                 return Err(error);
             }
         };
+        if let (Some(hold), Some(counter)) = (hold, outcome.drawn) {
+            hold.note_drawn(counter).map_err(noting)?;
+        }
         let launched = after(&value);
         // The lock of a domain that is gone goes with it, by its holder.
         if let Some(held) = held {
@@ -305,30 +312,33 @@ impl Operation {
         }
     }
 
-    /// One turn on the query socket: whether any of these is gone, or will be within the turn.
+    /// One turn on the query socket: whether any of these is gone, or will be within the turn. `None` at once where
+    /// nobody is there to say.
     async fn turn(
         &self,
         permit: &mut Permit<'_, steadfast_locks::Unlocked>,
         (domain, berth): (Domain, &Berth),
         serials: &BTreeSet<Serial>,
-    ) -> Result<Heard, Error> {
+    ) -> Result<Option<Heard>, Error> {
         let _permit = permit.enter::<MonitorLevel>();
         let deadline = Some(self.deadline);
         let note = self.note("watch");
         let turn = self.host.locks.acquire(&berth.turn(), MonitorLevel::NAME, note, deadline).await;
         let _turn = match turn {
             Ok(turn) => turn,
-            Err(LockError::TimedOut { .. }) => return Ok(Heard { over: true, ..Heard::default() }),
+            Err(LockError::TimedOut { .. }) => {
+                return Ok(Some(Heard { over: true, ..Heard::default() }));
+            }
             // The folder went with its generation.
-            Err(_) if !berth.exists() => return Ok(Heard::default()),
+            Err(_) if !berth.exists() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let options = ConnectOptions::new(self.deadline);
         let monitor = match Monitor::connect(berth.query(), options).await {
             Ok(monitor) => monitor,
-            Err(QmpError::Absent { .. } | QmpError::Closed) => return Ok(Heard::default()),
+            Err(QmpError::Absent { .. } | QmpError::Closed) => return Ok(None),
             Err(QmpError::Busy | QmpError::Silent | QmpError::Late) => {
-                return Ok(Heard { over: true, ..Heard::default() });
+                return Ok(Some(Heard { over: true, ..Heard::default() }));
             }
             Err(error) => return Err(problem::monitor(&error)),
         };
@@ -339,7 +349,7 @@ impl Operation {
         let listed = match monitor.execute(list, self.deadline).await {
             Outcome::Done(listed) => listed,
             Outcome::Refused(refusal) => return Err(unexpected("qom-list", &refusal)),
-            Outcome::Unknown(_) => return Ok(Heard::default()),
+            Outcome::Unknown(_) => return Ok(None),
         };
         let names: BTreeSet<&str> = listed
             .as_array()
@@ -358,7 +368,7 @@ impl Operation {
         let mut heard = Heard::default();
         heard.deleted.extend(serials.iter().filter(|s| !names.contains(name_of(s).as_str())));
         if !heard.deleted.is_empty() {
-            return Ok(heard);
+            return Ok(Some(heard));
         }
         let until = self.deadline.min(Instant::now() + TURN);
         loop {
@@ -373,13 +383,13 @@ impl Operation {
                         "DEVICE_DELETED" => _ = heard.deleted.insert(*serial),
                         _ => _ = heard.rejected.insert(*serial),
                     }
-                    return Ok(heard);
+                    return Ok(Some(heard));
                 }
                 Err(EventsError::Deadline) => {
                     heard.over = Instant::now() >= self.deadline;
-                    return Ok(heard);
+                    return Ok(Some(heard));
                 }
-                Err(_) => return Ok(heard),
+                Err(_) => return Ok(Some(heard)),
             }
         }
     }
@@ -391,6 +401,10 @@ fn unreadable(error: std::io::Error) -> Error {
 
 fn unexpected(command: &str, refusal: &steadfast_qmp::Refusal) -> Error {
     Error::new(Kind::Failed, format!("QEMU refused {command}")).because(refusal)
+}
+
+fn noting(error: std::io::Error) -> Error {
+    Error::new(Kind::Environment, "failed to write to the run folder").because(error)
 }
 
 fn clearing(error: std::io::Error) -> Error {
@@ -618,12 +632,19 @@ impl Platform for Operation {
         let berth = self.berth(domain, generation);
         let mut permit = Permit::root();
         loop {
-            let heard = self.turn(&mut permit, (domain, &berth), serials).await?;
+            let turn = self.turn(&mut permit, (domain, &berth), serials).await?;
+            let is_silent = turn.is_none();
+            let mut heard = turn.unwrap_or_default();
             let ended = self
                 .host
                 .standing(domain)?
                 .is_none_or(|now| now.generation != generation || !now_live(&now));
+            heard.over |= Instant::now() >= self.deadline;
             if heard.over || ended || !heard.deleted.is_empty() || !heard.rejected.is_empty() {
+                return Ok(heard);
+            }
+            // Wiped under a living QEMU: whoever looks next says so.
+            if !berth.exists() {
                 return Ok(heard);
             }
             if self.process(domain, generation)?.is_some_and(|process| {
@@ -631,6 +652,10 @@ impl Platform for Operation {
                 matches!(fate, Ok(Fate::Dead))
             }) {
                 return Ok(heard);
+            }
+            if is_silent {
+                // A socket that is not there wakes nobody.
+                tokio::time::sleep(GLANCE).await;
             }
         }
     }

@@ -4,6 +4,7 @@ use steadfast_locks::LockError;
 use steadfast_protocol::{Conflict, Phase};
 use steadfast_qmp::QmpError;
 use steadfast_store::{SectionError, StoreError};
+use uuid::Uuid;
 
 use crate::{
     error::{Error, Kind},
@@ -14,21 +15,13 @@ use crate::{
 
 impl From<LockError> for Error {
     fn from(error: LockError) -> Self {
-        let (kind, hint) = match &error {
-            LockError::TimedOut { owner: Some(owner), .. } if owner.stopped => (
-                Kind::Conflict,
-                Some(format!(
-                    "pid {0} is stopped: continue it (kill -CONT {0}) or end it (kill -KILL {0})",
-                    owner.process.pid
-                )),
-            ),
-            LockError::TimedOut { .. } => {
-                (Kind::Conflict, Some("wait for it, or give a longer --lock-timeout".to_owned()))
-            }
-            LockError::Duplicate { .. } => (Kind::Invalid, None),
-            LockError::Forked { .. } => (Kind::Internal, None),
-            _ => (Kind::Environment, None),
+        let kind = match &error {
+            LockError::TimedOut { .. } => Kind::Conflict,
+            LockError::Duplicate { .. } => Kind::Invalid,
+            LockError::Forked { .. } => Kind::Internal,
+            _ => Kind::Environment,
         };
+        let hint = Self::from_lock_hint(&error);
         let words = with_sources(kind, &error);
         match hint {
             Some(hint) => words.hint(hint),
@@ -67,9 +60,7 @@ impl From<StoreError> for Error {
             StoreError::Corrupt { .. } | StoreError::Malformed(_) => {
                 (Kind::Internal, Some("run `steadfast check --repair`"))
             }
-            StoreError::NameTaken { .. } => {
-                (Kind::Conflict, Some("choose another name, or `define --replace`"))
-            }
+            StoreError::NameTaken { name, holder } => return name_taken(name, *holder),
             StoreError::ClaimTaken { .. } | StoreError::Busy => (Kind::Conflict, None),
             StoreError::NoDomain(_) | StoreError::NoDevice(_) => (Kind::NotFound, None),
             StoreError::Unknown(_) => (Kind::Unknown, Some("run `steadfast check`")),
@@ -94,6 +85,9 @@ impl Error {
                 "pid {0} is stopped: continue it (kill -CONT {0}) or end it (kill -KILL {0})",
                 owner.process.pid
             )),
+            LockError::TimedOut { .. } => {
+                Some("wait for it, or give a longer --lock-timeout".to_owned())
+            }
             _ => None,
         }
     }
@@ -147,11 +141,26 @@ pub(crate) fn monitor(error: &QmpError) -> Error {
     words.hint("look at its log, or `steadfast destroy` it")
 }
 
+/// Two domains cannot have one name.
+pub(crate) fn name_taken(name: &str, holder: Uuid) -> Error {
+    Error::new(Kind::Conflict, format!("the name {name:?} is that of the domain {holder}"))
+        .hint("choose another name, or leave out the uuid and `define --replace` that domain")
+}
+
+/// A name as a message quotes it: nobody who looks for what cannot be needs all of it back.
+fn quoted(name: &str) -> String {
+    const MOST: usize = 80;
+    match name.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{:?}…", &name[..end]),
+        None => format!("{name:?}"),
+    }
+}
+
 /// What a conflict is called and means, for the domain's user.
 pub(crate) fn conflict(name: &str, conflict: &Conflict<Thing>) -> Error {
     let words = |kind, text: String| Error::new(kind, text);
     match conflict {
-        Conflict::Gone => words(Kind::NotFound, format!("no domain is called {name:?}"))
+        Conflict::Gone => words(Kind::NotFound, format!("no domain is called {}", quoted(name)))
             .hint("`steadfast list` shows all"),
         Conflict::DomainExists => {
             words(Kind::Conflict, format!("the domain {name:?} is defined already"))

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use steadfast_device::{Document, Layer, Spec};
 use steadfast_protocol::{DevicePhase, Entry, Generation, Spec as _};
 use steadfast_store::{DomainRow, HistoryPage, Snapshot, StoreError};
+use uuid::Uuid;
 
 use crate::{
     answer::{Answer, Listed, Log, LogEntry, QemuNames, Shown, ShownDevice, ShownLock},
@@ -94,7 +95,9 @@ impl Host {
             generation: generation(&row),
             revision: row.revision,
             pid,
-            monitor: (running == Some(true)).then(|| monitor.display().to_string()),
+            // A run folder that was wiped took it along.
+            monitor: (running == Some(true) && monitor.exists())
+                .then(|| monitor.display().to_string()),
             host: None,
             config: settings(&row)?,
             devices,
@@ -226,10 +229,20 @@ impl Host {
             return Err(Error::new(Kind::Invalid, words));
         }
         let operation = self.operation(verb, &row.name, request, 10);
+        let ran = Ran { operation: &operation, uuid: row.uuid };
+        let current = request.if_revision.is_none_or(|wanted| wanted == row.revision);
+        if request.if_needed && current {
+            let kept = self.0.store()?.snapshot(|snapshot| snapshot.userdata(row.uuid, key))?;
+            if kept == value {
+                let mut answer = ran.answer(None, Vec::new());
+                answer.revision = Some(row.revision);
+                return Ok(answer);
+            }
+        }
         let changed =
             operation.write_userdata(of, key.to_owned(), value, request.if_revision).await?;
         match changed {
-            Some(_) => Ok(Ran { operation: &operation, uuid: row.uuid }.answer(None, Vec::new())),
+            Some(_) => Ok(ran.answer(None, Vec::new())),
             None => Err(no_key(&row.name, key)),
         }
     }
@@ -242,7 +255,10 @@ impl Host {
     /// # Cancel safety
     /// Runs to its end.
     pub async fn backup(&self, path: &Path) -> Result<(), Error> {
-        Ok(self.0.store()?.backup(path)?)
+        self.0.store()?.backup(path).map_err(|error| match Error::from(error) {
+            error if path.exists() => error.hint("a file that exists is not overwritten"),
+            error => error,
+        })
     }
 
     /// The JSON Schema of a document.
@@ -255,7 +271,7 @@ impl Host {
     }
 }
 
-/// The changes of a domain that is gone, by the name it had then; `None` where the log never heard of it.
+/// The changes of a domain that is gone, by its uuid or the name it had then; `None` where the log never heard of it.
 fn gone(
     snapshot: &Snapshot<'_>,
     name: &str,
@@ -263,6 +279,10 @@ fn gone(
     limit: usize,
 ) -> Result<Option<HistoryPage>, StoreError> {
     const PAGE: usize = 500;
+    if let Ok(uuid) = Uuid::try_parse(name) {
+        let page = snapshot.history(Some(uuid), before, limit)?;
+        return Ok((!page.rows.is_empty() || before.is_some()).then_some(page));
+    }
     let (mut rows, mut from) = (Vec::new(), before);
     loop {
         let page = snapshot.history(None, from, PAGE)?;

@@ -37,6 +37,8 @@ pub(crate) struct Outcome {
     pub(crate) revision: Option<u64>,
     pub(crate) is_gone: bool,
     pub(crate) wrote: bool,
+    /// The counter, where numbers were drawn.
+    pub(crate) drawn: Option<u64>,
 }
 
 pub(crate) async fn run<R: Send + 'static>(
@@ -63,7 +65,8 @@ pub(crate) async fn run<R: Send + 'static>(
             let before = load(&context, section, domain, &view)?;
             let mut tx = Tx::load(before.loaded.clone());
             let value = closure(&mut tx);
-            let outcome = write(&context, section, &before, &tx)?;
+            let mut outcome = write(&context, section, &before, &tx)?;
+            outcome.drawn = Some(tx.counter()).filter(|now| *now != before.loaded.counter);
             Ok::<_, Error>((value, outcome))
         })
         .await?;
@@ -184,7 +187,12 @@ fn write(
             note(context, section, gone, None, Some(shown(gone)), None)?;
             section.remove_domain()?;
         }
-        return Ok(Outcome { revision: None, is_gone: true, wrote: old.row.is_some() });
+        return Ok(Outcome {
+            revision: None,
+            is_gone: true,
+            wrote: old.row.is_some(),
+            drawn: None,
+        });
     };
     // A definition that replaces another one takes its place whole.
     let replaced = old.row.as_ref().is_some_and(|old| old.document != row.document);
@@ -192,7 +200,12 @@ fn write(
     let process = after(context, before, row, tx, &changed);
     let same = old.row.as_ref() == Some(row) && process == before.process && changed.is_empty();
     if same {
-        return Ok(Outcome { revision: Some(row.revision.0), is_gone: false, wrote: false });
+        return Ok(Outcome {
+            revision: Some(row.revision.0),
+            is_gone: false,
+            wrote: false,
+            drawn: None,
+        });
     }
     let revision = old.row.as_ref().map_or(0, |row| row.revision.0) + 1;
     let ender = ender(context, before, row);
@@ -223,7 +236,7 @@ fn write(
             put_device(context, section, before, &id, entry)?;
         }
     }
-    Ok(Outcome { revision: Some(revision), is_gone: false, wrote: true })
+    Ok(Outcome { revision: Some(revision), is_gone: false, wrote: true, drawn: None })
 }
 
 fn put_device(

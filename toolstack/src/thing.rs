@@ -102,13 +102,10 @@ impl protocol::Spec for Thing {
     fn with_medium(&self, medium: Option<Medium>) -> Self {
         let Some(spec) = self.spec.with_medium(medium) else { return self.clone() };
         let medium = spec.medium();
-        // Names that are not ours are those of the medium that was found; another one gets ours.
-        let alias = if medium == self.medium {
-            self.alias.clone()
-        } else {
-            let renamed = |alias: &Arc<Alias>| Alias { device: alias.device.clone(), layers: None };
-            self.alias.as_ref().map(|alias| Arc::new(renamed(alias)))
-        };
+        // Back ends with names that are not ours are those of the medium that was found: another one has ours, also
+        // where it is the same file once more.
+        let renamed = |alias: &Arc<Alias>| Alias { device: alias.device.clone(), layers: None };
+        let alias = self.alias.as_ref().map(|alias| Arc::new(renamed(alias)));
         Self { spec, medium, alias }
     }
 

@@ -1,11 +1,14 @@
 //! The mutating verbs, as an embedder calls them.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use steadfast_device::{DeviceName, Document, Spec};
 use steadfast_protocol::{
-    Already, Definition, Domain, Door, Ended, Outcomes, Plan, Press, Replace, Revision, Signal,
-    Swap, Terms, Waited,
+    Already, Conflict, Definition, Domain, Door, Ended, Outcomes, Phase, Plan, Press, Replace,
+    Revision, Signal, Swap, Terms, Waited,
 };
+use steadfast_store::DomainRow;
 use uuid::Uuid;
 
 use crate::{
@@ -20,6 +23,9 @@ use crate::{
     thing::{Settings, Thing},
 };
 
+/// The next step for a verb whose result holds already.
+const HOLDS_ALREADY: &str = "nothing is to be done; with --if-needed that is a success";
+
 type Failure = steadfast_protocol::Error<Operation>;
 
 fn terms(request: &Request) -> Terms {
@@ -30,7 +36,59 @@ fn terms(request: &Request) -> Terms {
 }
 
 fn device_id(text: &str) -> Result<DeviceName, Error> {
-    Ok(text.parse()?)
+    text.parse().map_err(|error: steadfast_device::Error| {
+        let error = error.to_string();
+        let words = error.strip_prefix("at top: ").unwrap_or(&error);
+        Error::new(Kind::Invalid, format!("the device id: {words}"))
+    })
+}
+
+/// Each device once: of one that is named twice, one of the two changes could only fail.
+fn device_ids<'t>(texts: impl Iterator<Item = &'t str>) -> Result<Vec<DeviceName>, Error> {
+    let mut ids = Vec::new();
+    for text in texts {
+        let id = device_id(text)?;
+        if ids.contains(&id) {
+            return Err(Error::new(Kind::Invalid, format!("the device {id} is given twice")));
+        }
+        ids.push(id);
+    }
+    Ok(ids)
+}
+
+/// Where nothing is done the record is not asked for its revision by a section.
+fn expect(name: &str, request: &Request, now: u64) -> Result<(), Error> {
+    match request.if_revision {
+        Some(wanted) if wanted != now => {
+            let (wanted, now) = (Revision(wanted), Revision(now));
+            Err(problem::conflict(name, &Conflict::Stale { wanted, now }))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The answer where there was nothing to do.
+fn unchanged(name: Option<&str>, uuid: Option<Uuid>, revision: Option<u64>) -> Answer {
+    Answer {
+        name: name.map(str::to_owned),
+        uuid,
+        generation: None,
+        revision,
+        changed: false,
+        results: Vec::new(),
+        timing: BTreeMap::new(),
+        pid: None,
+        error: None,
+    }
+}
+
+/// The answer of a verb that makes a domain go, where it is gone and the caller needs no more.
+fn gone_already(domain: &str, request: &Request, error: Error) -> Result<Answer, Error> {
+    if !request.if_needed || request.if_revision.is_some() || error.kind != Kind::NotFound {
+        return Err(error);
+    }
+    let uuid = Uuid::try_parse(domain).ok();
+    Ok(unchanged(Some(domain).filter(|_| uuid.is_none()), uuid, None))
 }
 
 impl Host {
@@ -49,22 +107,23 @@ impl Host {
     ) -> Result<Answer, Error> {
         let mut document = Document::from_json(&document)?;
         let name = document.settings.name.to_string();
-        let known =
-            self.find(&name).ok().filter(|_| replace == Replace::Allow || request.if_needed);
-        let uuid = document
-            .settings
-            .uuid
-            .or(known.as_ref().map(|(_, row)| row.uuid))
-            .unwrap_or_else(Uuid::new_v4);
+        let uuid = self.uuid_for(&name, document.settings.uuid, replace)?;
         document.settings.uuid = Some(uuid);
         let domain = Domain(uuid.as_u128());
         for (id, spec) in &mut document.devices {
             image::complete(spec, &format!("devices.{id}"))?;
         }
+        image::boot(&document)?;
         let definition = definition(&document);
-        if request.if_needed && self.is_defined_as(domain, &definition)? {
-            let operation = self.operation("define", &name, request, 10);
-            return Ok(Ran { operation: &operation, uuid }.answer(None, Vec::new()));
+        let recorded = self.0.row(domain)?;
+        if recorded.is_none() && request.if_revision.is_some() {
+            return Err(problem::conflict(&name, &Conflict::Gone));
+        }
+        if let Some(row) = recorded.filter(|_| request.if_needed)
+            && self.is_defined_as(&row, &definition)?
+        {
+            expect(&name, request, row.revision)?;
+            return Ok(unchanged(Some(&name), Some(uuid), Some(row.revision)));
         }
         let operation = self.operation("define", &name, request, 10);
         let mut session = session(&operation);
@@ -74,14 +133,39 @@ impl Host {
         Ok(Ran { operation: &operation, uuid }.answer(None, Vec::new()))
     }
 
-    /// Whether the record already says that; the macs it was given count as left out.
-    fn is_defined_as(&self, domain: Domain, wanted: &Definition<Thing>) -> Result<bool, Error> {
+    /// The uuid of the domain that a document is about: its own, else that of the domain which has the name.
+    fn uuid_for(&self, name: &str, given: Option<Uuid>, replace: Replace) -> Result<Uuid, Error> {
+        let Some(uuid) = given else {
+            return Ok(self.known(name)?.map_or_else(Uuid::new_v4, |row| row.uuid));
+        };
+        match self.known(&uuid.to_string())? {
+            Some(row) if row.name != name && replace == Replace::Refuse => Err(Error::new(
+                Kind::Conflict,
+                format!("the uuid {uuid} is that of the domain {:?}", row.name),
+            )
+            .hint("leave the uuid out, or `define --replace` renames that domain")),
+            _ => Ok(uuid),
+        }
+    }
+
+    fn known(&self, domain: &str) -> Result<Option<DomainRow>, Error> {
+        match self.find(domain) {
+            Ok((_, row)) => Ok(Some(row)),
+            Err(error) if error.kind == Kind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the record already says that; the macs it was given count as left out. Controllers follow from the
+    /// rest: a device that was attached to the record brought no port of its own.
+    fn is_defined_as(&self, row: &DomainRow, wanted: &Definition<Thing>) -> Result<bool, Error> {
         use steadfast_protocol::Spec as _;
-        let Some(row) = self.0.row(domain)? else { return Ok(false) };
-        let recorded = self.0.entries(domain)?;
+        let mut recorded = self.0.entries(Domain(row.uuid.as_u128()))?;
+        recorded.retain(|id, _| !id.is_implicit());
+        let mut wanted_devices = wanted.devices.iter().filter(|(id, _)| !id.is_implicit());
         Ok(row.document == *wanted.document.text
-            && recorded.len() == wanted.devices.len()
-            && wanted.devices.iter().all(|(id, thing)| {
+            && recorded.len() == wanted_devices.clone().count()
+            && wanted_devices.all(|(id, thing)| {
                 recorded.get(id).is_some_and(|entry| thing.is_met_by(&entry.spec))
             }))
     }
@@ -94,13 +178,16 @@ impl Host {
     /// # Cancel safety
     /// Forgotten or not.
     pub async fn undefine(&self, domain: &str, request: &Request) -> Result<Answer, Error> {
-        let (id, row) = self.find(domain)?;
+        let (id, row) = match self.find(domain) {
+            Ok(found) => found,
+            Err(error) => return gone_already(domain, request, error),
+        };
         let operation = self.operation("undefine", &row.name, request, 30);
         let mut session = session(&operation);
-        in_scope(session.undefine(id, terms(request)))
-            .await
-            .map_err(|error| problem::verb(&row.name, error))?;
-        Ok(Ran { operation: &operation, uuid: row.uuid }.answer(None, Vec::new()))
+        match in_scope(session.undefine(id, terms(request))).await {
+            Ok(()) => Ok(Ran { operation: &operation, uuid: row.uuid }.answer(None, Vec::new())),
+            Err(error) => gone_already(domain, request, problem::verb(&row.name, error)),
+        }
     }
 
     /// Starts a domain's QEMU and returns when its monitor has answered.
@@ -120,31 +207,43 @@ impl Host {
         let operation = self.operation("start", &row.name, request, 60).boot(boot);
         let ran = Ran { operation: &operation, uuid: row.uuid };
         let mut session = session(&operation);
-        match in_scope(session.start(id, terms(request))).await {
+        let started = loop {
+            match in_scope(session.start(id, terms(request))).await {
+                // Another start came first: begun again, this one waits for it as for any owner, and finds what came
+                // of it.
+                Err(Failure::Conflict(Conflict::Phase(Phase::Building))) => {}
+                started => break started,
+            }
+        };
+        match started {
             Ok(generation) => {
                 let pid = self.0.row(id)?.map(|row| self.0.running(&row)).transpose()?;
                 let mut answer = ran.answer(Some(generation.0), Vec::new());
                 answer.pid = pid.and_then(|(_, pid)| pid);
                 Ok(answer)
             }
-            Err(Failure::Conflict(steadfast_protocol::Conflict::Phase(
-                steadfast_protocol::Phase::Live,
-            ))) if request.if_needed => {
+            Err(Failure::Conflict(Conflict::Phase(Phase::Live))) if request.if_needed => {
+                // The row of before may be older than the start that makes it hold.
+                let row = self.0.row(id)?.unwrap_or(row);
+                expect(&row.name, request, row.revision)?;
                 let mut answer = ran.answer(Some(row.generation), Vec::new());
                 answer.revision = Some(row.revision);
                 answer.pid = self.0.running(&row)?.1;
                 Ok(answer)
             }
-            Err(error) => {
+            Err(Failure::Conflict(runs @ Conflict::Phase(Phase::Live))) => {
+                Err(problem::conflict(&row.name, &runs).hint(HOLDS_ALREADY))
+            }
+            // Of a QEMU that never came there is nothing to quote.
+            Err(Failure::Died) => {
                 let words = operation.learned().last_words.filter(|words| !words.is_empty());
-                let error = problem::verb(&row.name, error);
+                let error = problem::verb(&row.name, Failure::Died);
                 Err(match words {
-                    Some(words) if error.kind == Kind::Failed => {
-                        error.because(format!("QEMU's last words: {}", words.trim()))
-                    }
-                    _ => error,
+                    Some(words) => error.because(format!("QEMU's last words: {}", words.trim())),
+                    None => error,
                 })
             }
+            Err(error) => Err(problem::verb(&row.name, error)),
         }
     }
 
@@ -212,8 +311,20 @@ impl Host {
         let (id, row) = self.find(domain)?;
         let operation = self.operation("stop", &row.name, request, 30);
         let mut session = session(&operation);
-        let ended = in_scope(session.stop(id, Door::Ask, terms(request))).await;
-        self.ended(&operation, row.uuid, ended)
+        match in_scope(session.stop(id, Door::Ask, terms(request))).await {
+            Ok(Ended::AtRest) => {
+                // Another verb may have ended it meanwhile: then this one has an answer, and no section of its own.
+                let now = self.0.row(id)?.map(|row| row.revision);
+                let ran = Ran { operation: &operation, uuid: row.uuid };
+                let mut answer = ran.answer(None, Vec::new());
+                answer.revision = answer.revision.or(now);
+                Ok(answer)
+            }
+            Err(Failure::Conflict(rests @ Conflict::Phase(Phase::Defined))) => {
+                Err(problem::conflict(&row.name, &rests).hint(HOLDS_ALREADY))
+            }
+            ended => self.ended(&operation, row.uuid, ended),
+        }
     }
 
     /// Kills QEMU, sees it dead, removes the record. Needs no slow lock.
@@ -224,11 +335,19 @@ impl Host {
     /// # Cancel safety
     /// Dropped once QEMU was marked to die, any verb on the domain finishes it.
     pub async fn destroy(&self, domain: &str, request: &Request) -> Result<Answer, Error> {
-        let (id, row) = self.find(domain)?;
+        let (id, row) = match self.find(domain) {
+            Ok(found) => found,
+            Err(error) => return gone_already(domain, request, error),
+        };
         let operation = self.operation("destroy", &row.name, request, 30);
         let mut session = session(&operation);
-        let ended = in_scope(session.destroy(id, terms(request))).await;
-        self.ended(&operation, row.uuid, ended)
+        match in_scope(session.destroy(id, terms(request))).await {
+            // Two at once: it was there when this one began, and it is gone.
+            Err(Failure::Conflict(Conflict::Gone)) if request.if_revision.is_none() => {
+                Ok(unchanged(Some(&row.name), Some(row.uuid), None))
+            }
+            ended => self.ended(&operation, row.uuid, ended),
+        }
     }
 
     fn ended(
@@ -268,11 +387,8 @@ impl Host {
     ) -> Result<Answer, Error> {
         let (id, row) = self.find(domain)?;
         let mut wanted = Vec::new();
-        for (name, document) in devices {
-            let name = device_id(&name)?;
-            if wanted.iter().any(|(other, _)| *other == name) {
-                return Err(Error::new(Kind::Invalid, format!("the device {name} is given twice")));
-            }
+        let names = device_ids(devices.iter().map(|(name, _)| name.as_str()))?;
+        for (name, (_, document)) in names.into_iter().zip(devices) {
             let mut spec = Spec::from_json(&document, name.as_str())?;
             spec.check_attachable(name.as_str())?;
             image::complete(&mut spec, name.as_str())?;
@@ -334,7 +450,7 @@ impl Host {
         request: &Request,
     ) -> Result<Answer, Error> {
         let (id, row) = self.find(domain)?;
-        let ids = ids.iter().map(|id| device_id(id)).collect::<Result<Vec<_>, _>>()?;
+        let ids = device_ids(ids.iter().map(String::as_str))?;
         let operation = self.operation("detach", &row.name, request, 30);
         let mut session = session(&operation);
         let ended = in_scope(session.detach(id, ids.clone(), press, terms(request))).await;
@@ -392,7 +508,17 @@ impl Host {
         let mut session = session(&operation);
         let swap = Swap { medium, door };
         let ended = in_scope(session.media(of, id.clone(), swap, terms(request))).await;
-        self.changed(&operation, (of, row.uuid), &[id], ended)
+        let mut answer = self.changed(&operation, (of, row.uuid), &[id], ended)?;
+        // A record that said so already was not written.
+        if answer.revision == Some(row.revision) {
+            for ending in &mut answer.results {
+                if ending.outcome == Outcome::Changed {
+                    ending.outcome = Outcome::Unchanged;
+                }
+            }
+            answer.changed = false;
+        }
+        Ok(answer)
     }
 
     /// Waits until nothing is pending on the domain, or on one device of it.
@@ -410,6 +536,7 @@ impl Host {
     ) -> Result<Answer, Error> {
         let (id, row) = self.find(domain)?;
         let device = device.map(device_id).transpose()?;
+        expect(&row.name, request, row.revision)?;
         let operation = self.operation("wait", &row.name, request, 60);
         let ran = Ran { operation: &operation, uuid: row.uuid };
         let mut session = session(&operation);
@@ -491,7 +618,7 @@ fn definition(document: &Document) -> Definition<Thing> {
 }
 
 /// The document a row was defined by.
-pub(crate) fn settings(row: &steadfast_store::DomainRow) -> Result<Value, Error> {
+pub(crate) fn settings(row: &DomainRow) -> Result<Value, Error> {
     serde_json::from_str(&row.document).map_err(|error| {
         record::RecordError::Odd { what: "the document".to_owned(), why: error.to_string() }.into()
     })

@@ -1,16 +1,17 @@
 //! The answer of a verb that changes a domain: the same shape whatever came of it.
 
 use serde_json::{Value, json};
-use steadfast::{Answer, Ending, Error, Kind, Outcome};
+use steadfast::{Answer, Ending, Error, Kind, Outcome, Shown};
 
 use crate::page::Page;
 use crate::reply::{End, Reply, document};
 
-/// Tells the answer. Where the library has none although something may have been done, it is one that says so: the
+/// Tells the answer; `known` is the record after a failure. Where the library has none although something may have been done, it is one that says so: the
 /// contract promises an answer with exit 1, 6 and 8.
 pub(crate) fn reply(
     outcome: Result<Answer, Error>,
     domain: Option<&str>,
+    known: Option<&Shown>,
     done: &str,
 ) -> Result<Reply, Error> {
     match outcome {
@@ -18,15 +19,27 @@ pub(crate) fn reply(
             let end = answer.worst().map_or(End::Done, End::Error);
             Ok(Reply::note(document(&answer)?, page(&answer, done)).ending(end))
         }
-        Err(error) if matches!(error.kind, Kind::Failed | Kind::Pending | Kind::Unknown) => {
-            Ok(Reply::note(without_results(domain), Page::new()).ending(End::Error(error)))
+        Err(error) if is_due(&error) => {
+            let document = without_results(domain, known);
+            Ok(Reply::note(document, Page::new()).ending(End::Error(error)))
         }
         Err(error) => Err(error),
     }
 }
 
-/// Unknown is null: what the verb reached before it failed is in the record, and in the log.
-fn without_results(domain: Option<&str>) -> Value {
+/// Whether the contract promises an answer beside that error.
+pub(crate) fn is_due(error: &Error) -> bool {
+    matches!(error.kind, Kind::Failed | Kind::Pending | Kind::Unknown)
+}
+
+/// Of what the verb reached before it failed only the record knows; `known` is what it says now, and unknown is null.
+fn without_results(domain: Option<&str>, known: Option<&Shown>) -> Value {
+    if let Some(Shown { name, uuid, generation, revision, .. }) = known {
+        return json!({
+            "name": name, "uuid": uuid.to_string(), "generation": generation, "revision": revision,
+            "changed": null, "results": [], "timing": {},
+        });
+    }
     let looks_like_uuid = |text: &&str| text.len() == 36 && text.matches('-').count() == 4;
     let (name, uuid) = match domain {
         Some(uuid) if looks_like_uuid(&uuid) => (None, Some(uuid)),
@@ -101,7 +114,7 @@ mod tests {
     #[test]
     fn a_failure_after_an_effect_has_an_answer_and_a_refusal_before_it_has_none() {
         for kind in [Kind::Failed, Kind::Pending, Kind::Unknown] {
-            let told = reply(Err(Error::new(kind, "no")), Some("web1"), "").unwrap();
+            let told = reply(Err(Error::new(kind, "no")), Some("web1"), None, "").unwrap();
             let expected = r#"{"name":"web1","uuid":null,"generation":null,"revision":null,"changed":null,"results":[],"timing":{}}"#;
             assert_eq!(told.document.to_string(), expected);
             assert_eq!(told.end.exit_code(), kind.exit_code());
@@ -109,7 +122,7 @@ mod tests {
         for kind in
             [Kind::Invalid, Kind::NotFound, Kind::Conflict, Kind::Internal, Kind::Environment]
         {
-            assert!(reply(Err(Error::new(kind, "no")), Some("web1"), "").is_err());
+            assert!(reply(Err(Error::new(kind, "no")), Some("web1"), None, "").is_err());
         }
     }
 }

@@ -1,0 +1,115 @@
+//! What the verbs say of a domain that runs, or would not: the reason, the next step, nothing that is not so.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
+
+use std::path::Path;
+
+use serde_json::json;
+use steadfast::{Boot, Error, Host, Kind, Options, Replace, Request};
+
+async fn host(folders: &Path) -> Host {
+    Host::open(Options::new(folders.join("s"), folders.join("r"))).await.unwrap()
+}
+
+fn needed() -> Request {
+    Request { if_needed: true, ..Request::default() }
+}
+
+async fn refused_start(host: &Host, name: &str) -> Error {
+    host.start(name, Boot::Paused, &Request::default()).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn only_a_qemu_that_ran_has_last_words() {
+    let folders = tempfile::tempdir_in("/tmp").unwrap();
+    let host = host(folders.path()).await;
+    let image = folders.path().join("image");
+    std::fs::write(&image, [0; 4096]).unwrap();
+    let disk = json!({"class": "disk", "bus": "scsi", "file": image.to_str(), "format": "raw"});
+    let request = Request::default();
+    for document in [
+        json!({"name": "bogus", "accel": "tcg", "memory": "64M", "cpu": "bogus"}),
+        json!({"name": "lost", "accel": "tcg", "memory": "64M", "devices": {"data": disk}}),
+    ] {
+        host.define(document, Replace::Refuse, &request).await.unwrap();
+    }
+    std::fs::remove_file(&image).unwrap();
+    let error = refused_start(&host, "bogus").await;
+    assert_eq!(error.kind, Kind::Failed);
+    assert!(error.causes.iter().any(|cause| cause.contains("last words")), "{error:?}");
+    let error = refused_start(&host, "lost").await;
+    assert_eq!(error.kind, Kind::Failed);
+    assert!(!error.causes.iter().any(|cause| cause.contains("last words")), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_domain_that_is_there_already_is_told_so_and_not_to_stop_first() {
+    let folders = tempfile::tempdir_in("/tmp").unwrap();
+    let host = host(folders.path()).await;
+    let request = Request::default();
+    let document = json!({"name": "vm", "accel": "tcg", "memory": "64M"});
+    host.define(document, Replace::Refuse, &request).await.unwrap();
+    let at_rest = host.stop("vm", &request).await.unwrap_err();
+    host.start("vm", Boot::Paused, &request).await.unwrap();
+    let runs = refused_start(&host, "vm").await;
+    for error in [at_rest, runs] {
+        assert_eq!(error.kind, Kind::Conflict);
+        assert!(error.hint.as_ref().unwrap().contains("--if-needed"), "{error:?}");
+    }
+    assert!(!host.start("vm", Boot::Paused, &needed()).await.unwrap().changed);
+    let stale = Request { if_revision: Some(1), ..needed() };
+    let error = host.start("vm", Boot::Paused, &stale).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Conflict);
+    host.destroy("vm", &request).await.unwrap();
+    assert!(!host.destroy("vm", &needed()).await.unwrap().changed);
+}
+
+#[tokio::test]
+async fn a_monitor_that_went_with_the_run_folder_is_not_shown() {
+    let folders = tempfile::tempdir_in("/tmp").unwrap();
+    let host = host(folders.path()).await;
+    let request = Request::default();
+    let document = json!({"name": "vm", "accel": "tcg", "memory": "64M"});
+    host.define(document, Replace::Refuse, &request).await.unwrap();
+    host.start("vm", Boot::Paused, &request).await.unwrap();
+    let monitor = host.show("vm").await.unwrap().monitor.unwrap();
+    std::fs::remove_dir_all(Path::new(&monitor).parent().unwrap()).unwrap();
+    let shown = host.show("vm").await.unwrap();
+    assert_eq!((shown.running, shown.monitor), (Some(true), None));
+    host.destroy("vm", &request).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_two_starts_at_once_one_starts_it_and_the_other_waits_and_finds_it_running() {
+    let folders = tempfile::tempdir_in("/tmp").unwrap();
+    let host = host(folders.path()).await;
+    let request = Request::default();
+    for round in 0..5 {
+        let document = json!({"name": "vm", "accel": "tcg", "memory": "64M"});
+        host.define(document, Replace::Refuse, &request).await.unwrap();
+        let needed = needed();
+        let start = || host.start("vm", Boot::Paused, &needed);
+        let (one, two) = tokio::join!(start(), start());
+        let (one, two) = (one.unwrap(), two.unwrap());
+        assert!(one.changed != two.changed, "round {round}: {one:?} {two:?}");
+        assert_eq!((one.pid, one.generation), (two.pid, two.generation), "round {round}");
+        host.destroy("vm", &request).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn two_destroys_at_once_both_succeed() {
+    let folders = tempfile::tempdir_in("/tmp").unwrap();
+    let host = host(folders.path()).await;
+    let request = Request::default();
+    for boot in [None, Some(Boot::Paused)] {
+        let document = json!({"name": "vm", "accel": "tcg", "memory": "64M"});
+        host.define(document, Replace::Refuse, &request).await.unwrap();
+        if let Some(boot) = boot {
+            host.start("vm", boot, &request).await.unwrap();
+        }
+        let (one, two) = tokio::join!(host.destroy("vm", &request), host.destroy("vm", &request));
+        assert!(one.unwrap().changed);
+        assert_eq!(two.unwrap().worst(), None);
+        assert!(host.list().await.unwrap().is_empty());
+    }
+}
