@@ -22,6 +22,7 @@ use crate::meta;
 use crate::queue::{Job, Queue, Request, Slot, Typed, Writer};
 use crate::schema::{self, Standing};
 use crate::section::Section;
+use crate::salvage;
 use crate::snapshot::{self, Snapshot};
 
 /// The first SQLite whose write-ahead log does not lose a reset (3.51.3).
@@ -238,7 +239,25 @@ impl Store {
     /// Everything that is damaged: SQLite's own check, every checksum, every count, every JSON document. Empty is well. Blocks as
     /// long as a read of the whole store takes.
     pub fn integrity(&self) -> Result<Vec<Damage>, StoreError> {
-        self.snapshot(|snapshot| Ok(integrity::check(snapshot.connection())))
+        let mut found =
+            self.snapshot(|snapshot| Ok::<_, StoreError>(integrity::check(snapshot.connection())))?;
+        found.extend(salvage::damage(&self.shared.pool)?);
+        Ok(found)
+    }
+
+    /// Puts back the commits that a damaged write-ahead log hides, if [`integrity`](Self::integrity) reports some (table `log`).
+    /// Says whether there were any. Blocks: it holds the gate and copies the store.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    ///
+    /// # Lock order
+    /// Takes the gate.
+    pub fn salvage_log(&self) -> Result<bool, StoreError> {
+        self.check_process()?;
+        let until = Instant::now() + self.gate_timeout;
+        let _entered = self.shared.gate.enter(Uuid::nil(), "check", until)?;
+        salvage::put_back(&self.shared.pool)
     }
 
     fn submit<F, R, E, A>(

@@ -84,6 +84,16 @@ pub enum Injection<'c> {
         /// The hold.
         before: Duration,
     },
+    /// The first call of this name on this file is held after it is executed. Only calls on this file are
+    /// traced.
+    HoldAfter {
+        /// The call's name.
+        call: &'c str,
+        /// The file.
+        path: &'c Path,
+        /// The hold after.
+        after: Duration,
+    },
 }
 
 /// A run of the command under strace.
@@ -106,7 +116,7 @@ impl Traced {
         strace.args(["-f", "-q", "-y", "-s", "4096", "-b", "execve", "-e", "signal=none"]);
         strace.args(["-e", &format!("trace={TRACED}")]).arg("-o").arg(log);
         match injection {
-            Injection::None | Injection::HoldOn { .. } => {}
+            Injection::None | Injection::HoldOn { .. } | Injection::HoldAfter { .. } => {}
             Injection::Slow { each } => {
                 let calls =
                     "sendmsg,sendto,write,writev,pwrite64,fsync,fdatasync,pidfd_send_signal";
@@ -129,6 +139,11 @@ impl Traced {
                 .arg("-P")
                 .arg(path)
                 .args(["-e", &format!("inject={call}:delay_enter={before}:when=1")]);
+        }
+        if let Injection::HoldAfter { call, path, after } = injection {
+            let after = after.as_micros();
+            let inject = format!("inject={call}:delay_exit={after}:when=1");
+            strace.arg("-P").arg(path).args(["-e", &format!("trace={call}"), "-e", &inject]);
         }
         strace.arg("--").arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use steadfast_tests::{Document, Failure, Result, Running, World, ensure, leftovers};
+use steadfast_tests::{
+    Document, Failure, Injection, Result, Running, World, ensure, leftovers,
+};
 
 fn uuid_of(world: &World) -> Result<String> {
     let record = world.show("vm")?;
@@ -118,5 +120,24 @@ fn a_domain_whose_qemu_was_killed_behind_our_back_is_destroyed_too() -> Result<(
     qemu.kill()?;
     ensure!(qemu.exited(Duration::from_secs(10)), "QEMU outlives SIGKILL");
     world.steadfast(&["destroy", "vm"])?.done()?;
+    nothing_is_left(&world, &uuid)
+}
+
+/// The holder looks whether the generation is over, and unlocks; whoever ends it says so, and tries the lock. However
+/// these four fall, one of the two takes the folder away.
+#[test]
+fn a_destroy_just_before_an_attach_unlocks_leaves_nothing() -> Result<()> {
+    let world = World::new()?;
+    world.started(&Document::new("vm"))?;
+    let uuid = uuid_of(&world)?;
+    let slow = world.run_file("slow").ok_or_else(|| Failure::new("no slow lock"))?;
+    let over = slow.with_file_name("over");
+    let injection =
+        Injection::HoldAfter { call: "statx", path: &over, after: Duration::from_secs(2) };
+    let attach = world.traced(&["attach", "vm", "data", &disk_spec(&world)?], injection)?;
+    let looked = attach.reaches(|calls| calls.iter().any(|call| call.name == "statx"))?;
+    ensure!(looked, "the attach did not look whether its generation is over");
+    world.steadfast(&["destroy", "vm"])?.done()?;
+    attach.finish()?.0.exits(&[0, 3, 4])?;
     nothing_is_left(&world, &uuid)
 }

@@ -145,3 +145,21 @@ fn a_tool_killed_while_it_waits_leaves_the_removal_pending() -> Result<()> {
     world.steadfast(&["detach", "vm", "data", "--timeout", "20"])?.exits(&[0, 3])?;
     phase_is(&world, None)
 }
+
+#[test]
+fn a_detach_ends_though_its_run_folder_is_wiped_while_it_waits() -> Result<()> {
+    let world = World::new()?;
+    with_a_pending_detach(&world)?;
+    let qemu = world.qemu("vm")?;
+    let detach = world.spawn(&["detach", "vm", "data", "--timeout", "60"])?;
+    // The turn is taken by who waits for the guest, and only then.
+    while world.run_file("turn").is_none() && !detach.ended(Duration::from_millis(5)) {}
+    let uuid = world.show("vm")?["uuid"].as_str().unwrap_or_default().to_owned();
+    std::fs::remove_dir_all(world.run().join(uuid))?;
+    let ended = detach.finish()?.exits(&[6, 8, 9])?;
+    ensure!(qemu.alive(), "QEMU was ended: {}", ended.stderr);
+    phase_is(&world, Some("removing"))?;
+    world.steadfast(&["destroy", "vm"])?.done()?;
+    ensure!(!qemu.alive(), "QEMU outlives destroy");
+    Ok(())
+}

@@ -105,3 +105,24 @@ fn quiescent(world: &World) -> Result<()> {
     ensure!(world.qemus().is_empty(), "a QEMU is left after the last destroy");
     Ok(())
 }
+
+#[test]
+fn definitions_that_lose_the_race_for_a_name_leave_no_lock_file() -> Result<()> {
+    let world = World::new()?;
+    for round in 0..5 {
+        let name = format!("vm{round}");
+        let document = serde_json::to_vec(&Document::new(&name).json())?;
+        let file = world.file("domain.json", &document)?;
+        let racers: Vec<Running> =
+            (0..8).map(|_| world.spawn(&["define", &file])).collect::<Result<_>>()?;
+        for racer in racers {
+            racer.finish()?.exits(&[0, 4])?;
+        }
+        world.steadfast(&["undefine", &name])?.done()?;
+    }
+    let left: Vec<_> = std::fs::read_dir(world.state().join("locks"))?
+        .map(|entry| Ok(entry?.file_name()))
+        .collect::<Result<_>>()?;
+    ensure!(left == ["gate"], "left in the folder of locks: {left:?}");
+    Ok(())
+}

@@ -10,6 +10,7 @@
 //! RUN/UUID/GENERATION/turn      the turn on the query socket
 //! RUN/UUID/GENERATION/drawn     as long as the last serial that its QEMU may know
 //! RUN/UUID/gone.GENERATION      a folder that is being taken away
+//! RUN/UUID/GENERATION/document        a copy of what it was started from, should the store lose its own
 //! RUN/UUID/GENERATION/{qemu.log,serial.log}
 //! ```
 
@@ -135,6 +136,10 @@ impl Berth {
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
+    /// A copy of the document the generation was started from, for when the store loses its own.
+    pub(crate) fn document(&self) -> PathBuf {
+        self.0.join("document")
+    }
     pub(crate) fn slow(&self) -> PathBuf {
         self.0.join("slow")
     }
@@ -162,9 +167,11 @@ impl Berth {
 
     pub(crate) fn make(&self) -> io::Result<()> {
         for _ in 1..TRIES {
-            match make(&self.0) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                made => return made,
+            // It went before the folder was made in it, or before it was looked at.
+            match make(&self.0).map_err(|error| error.kind()) {
+                Ok(()) => return Ok(()),
+                Err(io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {}
+                Err(_) => break,
             }
         }
         make(&self.0)
@@ -224,5 +231,64 @@ impl Berth {
             let _ = std::fs::remove_dir(domain);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folders() -> (tempfile::TempDir, Folders) {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, run) = (folder.path().join("state"), folder.path().join("run"));
+        make(&run).unwrap();
+        (folder, Folders { state, run })
+    }
+
+    #[test]
+    fn the_floor_is_the_largest_number_that_a_qemu_may_know_and_never_falls() {
+        let (_folder, folders) = folders();
+        assert_eq!(folders.floor().unwrap(), 0);
+        let berth = folders.berth(Domain(1), Generation(5));
+        berth.make().unwrap();
+        assert_eq!(folders.floor().unwrap(), 5);
+        berth.note_drawn(17).unwrap();
+        berth.note_drawn(9).unwrap();
+        assert_eq!(folders.floor().unwrap(), 17);
+        folders.berth(Domain(2), Generation(18)).make().unwrap();
+        assert_eq!(folders.floor().unwrap(), 18);
+    }
+
+    #[test]
+    fn a_folder_of_which_the_removal_was_cut_off_goes_and_a_generation_stays() {
+        let (_folder, folders) = folders();
+        let (left, lives) =
+            (folders.berth(Domain(1), Generation(5)), folders.berth(Domain(2), Generation(6)));
+        left.make().unwrap();
+        lives.make().unwrap();
+        std::fs::write(left.slow(), "").unwrap();
+        std::fs::rename(left.path(), left.path().with_file_name("gone.5")).unwrap();
+        folders.tidy().unwrap();
+        assert!(!folders.domain(Domain(1)).exists());
+        assert!(lives.exists());
+    }
+
+    #[test]
+    fn a_folder_is_made_though_its_empty_parent_is_taken_away_meanwhile() {
+        let (_folder, folders) = folders();
+        for generation in 1..500 {
+            let berth = folders.berth(Domain(1), Generation(generation));
+            let made = std::thread::scope(|scope| {
+                // As whoever ended the generation before does: once, and as soon as it can.
+                scope.spawn(|| {
+                    while !berth.exists() && std::fs::remove_dir(folders.domain(Domain(1))).is_err()
+                    {
+                    }
+                });
+                berth.make()
+            });
+            made.unwrap();
+            std::fs::remove_dir_all(folders.domain(Domain(1))).unwrap();
+        }
     }
 }

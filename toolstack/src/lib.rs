@@ -38,6 +38,7 @@ mod reads;
 mod record;
 mod request;
 mod section;
+mod survivor;
 mod tap;
 mod thing;
 mod verbs;

@@ -31,7 +31,7 @@ use crate::{
     problem,
     record::{self, OwnerRecord, ProcessRecord},
     request::{Progress, Request},
-    section,
+    section, survivor,
     thing::{Alias, Thing},
     wire::{Refusal, Wire},
 };
@@ -510,12 +510,19 @@ impl Platform for Operation {
         };
         let text = Arc::clone(&row.document.text);
         let recorded: Vec<_> = devices.values().map(recorded).collect();
+        let described: Vec<_> = devices
+            .iter()
+            .filter(|(id, _)| !id.is_implicit())
+            .map(|(id, entry)| (id.clone(), entry.spec.spec().clone()))
+            .collect();
         let boot = self.boot;
         let made = tokio::task::spawn_blocking(move || {
             let value = serde_json::from_str(&text).map_err(|error| {
                 Error::new(Kind::Internal, "failed to read the recorded document").because(error)
             })?;
-            let document = Document::from_json(&value)?;
+            let mut document = Document::from_json(&value)?;
+            document.devices.extend(described);
+            survivor::keep(&berth, &document)?;
             kit::order(program, &berth, &document, &recorded, boot)
         });
         let (order, identity) = made.await.map_err(|error| {

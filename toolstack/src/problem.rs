@@ -194,7 +194,7 @@ pub(crate) fn conflict(name: &str, conflict: &Conflict<Thing>) -> Error {
             .hint("give a device of class cdrom"),
         Conflict::DeviceExists(id) => {
             words(Kind::Conflict, format!("the domain {name:?} has a device {id} already"))
-                .hint("choose another id, or give --if-needed")
+                .hint("choose another id; --if-needed accepts an equal one, `steadfast wait` waits for one that goes")
         }
         Conflict::DeviceBusy(id) => {
             words(Kind::Conflict, format!("another change of the device {id} is under way"))

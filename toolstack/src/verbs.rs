@@ -596,7 +596,7 @@ impl Host {
     }
 }
 
-fn definition(document: &Document) -> Definition<Thing> {
+pub(crate) fn definition(document: &Document) -> Definition<Thing> {
     let mut text = document.to_json();
     if let Some(text) = text.as_object_mut() {
         text.remove("devices");

@@ -9,7 +9,8 @@ use steadfast_locks::{
     process::Waited,
 };
 use steadfast_protocol::{
-    Conflict, DevicePhase, Domain, Entry, Generation, Ground, Mend, Outcome, Owner, Serial,
+    Conflict, DevicePhase, Domain, Entry, Generation, Ground, Mend, Outcome, Owner, Replace,
+    Serial, Terms,
 };
 use steadfast_store::{Commit, Request as Section, StoreError};
 use uuid::Uuid;
@@ -30,7 +31,9 @@ use crate::{
     problem,
     record::ProcessRecord,
     request::Request,
+    survivor,
     thing::{Alias, Thing},
+    verbs,
 };
 
 /// What one repair is to the protocol, and the name to look for it by where no record has it.
@@ -231,6 +234,16 @@ async fn machine(
     };
     let domain = subject.domain;
     let shared = &host.0;
+    if stray::sound_row(shared, domain)?.is_none()
+        && let Some(document) = survivor::read(&shared.folders.berth(domain, generation), domain)
+    {
+        let operation = host.operation("check", &subject.name, request, REPAIR_SECONDS);
+        let mut session = session(&operation);
+        let (definition, terms) = (verbs::definition(&document), Terms::default());
+        in_scope(session.define(domain, definition, Replace::Refuse, terms))
+            .await
+            .map_err(|error| problem::verb(&subject.name, error))?;
+    }
     if let Read::Whole(record) = look::read(shared, subject)?
         && crate::record::phase(&record.row.phase)? == steadfast_protocol::Phase::Defined
     {

@@ -81,6 +81,7 @@ fn found(damage: &Damage, sound: &[DomainRow]) -> Found {
         "device" | "userdata" => "restore the row by its checksum, else it is lost",
         "claim" => "make it again from its device",
         "history" => "remove the row: it is lost",
+        "log" => "put back what the log still proves",
         "domain" => "restore the row by its checksum, from its document, its devices and its QEMU",
         _ => "none: restore a backup while no verb runs",
     };

@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Kind as ErrorKind},
     folder::Berth,
     host::Shared,
-    record,
+    record, survivor,
 };
 
 /// QEMUs of this run folder whose generation no row names.
@@ -37,7 +37,8 @@ pub(super) fn qemus(host: &Shared) -> Result<Vec<Found>, Error> {
         if is_named || is_damaged(host, domain)? || !still_runs(&holding)? {
             continue;
         }
-        found.push(stray(domain, generation, holding, row));
+        let survives = survivor::read(&host.folders.berth(domain, generation), domain).is_some();
+        found.push(stray(domain, generation, holding, row, survives));
     }
     Ok(found)
 }
@@ -47,6 +48,7 @@ fn stray(
     generation: Generation,
     holding: Holding,
     row: Option<DomainRow>,
+    survives: bool,
 ) -> Found {
     let uuid = Uuid::from_u128(domain.0).to_string();
     let name = row.as_ref().map_or(uuid, |row| row.name.clone());
@@ -54,9 +56,11 @@ fn stray(
     let pid = holding.process.pid;
     let detail =
         format!("a QEMU (pid {pid}) of generation {generation} runs, and no record names it");
+    let is_lost = row.is_none() && survives;
     let is_defined = row.is_some_and(|row| record::phase(&row.phase).ok() == Some(Phase::Defined));
     let words = match (is_defined, &holding.identity) {
         (true, Some(_)) => "adopt: its document is recorded",
+        (false, Some(_)) if is_lost => "adopt: a copy of its document is in its run folder",
         (false, Some(_)) => "none: no document of it survives; --remove kills it",
         (_, None) => "none: its alive file is damaged",
     };
