@@ -62,7 +62,9 @@ pub(crate) fn lost(log: &[u8]) -> Option<Lost> {
             }
             damaged.get_or_insert(number);
         }
-        let of = |at: usize| u32::from_be_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]);
+        let of = |at: usize| {
+            u32::from_be_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]])
+        };
         seed = (of(16), of(20));
         open.insert(of(0), frame[FRAME..].to_vec());
         if of(4) != 0 {

@@ -20,9 +20,9 @@ use crate::gate::Gate;
 use crate::integrity::{self, Damage};
 use crate::meta;
 use crate::queue::{Job, Queue, Request, Slot, Typed, Writer};
+use crate::salvage;
 use crate::schema::{self, Standing};
 use crate::section::Section;
-use crate::salvage;
 use crate::snapshot::{self, Snapshot};
 
 /// The first SQLite whose write-ahead log does not lose a reset (3.51.3).

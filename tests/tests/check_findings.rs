@@ -1,7 +1,7 @@
 //! `check` finds what was done behind steadfast's back, names it rightly and repairs it as it says.
 
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use steadfast_tests::{Document, Failure, Output, Result, World, ensure};
@@ -194,13 +194,14 @@ fn a_stopped_qemu_is_one_unreachable_domain_however_many_devices_it_has() -> Res
 }
 
 #[test]
-fn a_qemu_whose_record_is_lost_is_unrecorded() -> Result<()> {
+fn a_qemu_whose_record_is_lost_is_given_it_back_from_the_copy_in_its_run_folder() -> Result<()> {
     let world = World::new()?;
     world.define(&Document::new("gone"))?;
     world.steadfast(&["undefine", "gone"])?.done()?;
     let backup = world.fresh("backup.db");
     world.steadfast(&["backup", &backup.to_string_lossy()])?.done()?;
-    world.started(&Document::new("vm"))?;
+    world.started(&Document::new("vm").cdrom("cd0"))?;
+    let record = world.show("vm")?;
     let files = database_files(&world)?;
     for file in &files {
         std::fs::remove_file(file)?;
@@ -210,9 +211,12 @@ fn a_qemu_whose_record_is_lost_is_unrecorded() -> Result<()> {
     let check = world.steadfast(&["check"])?.exits(&[5])?;
     ensure!(check.finding_kinds().contains(&"unrecorded-qemu".to_owned()), "{}", check.stdout);
     ensure!(world.qemus().len() == 1, "check killed it");
-    world.steadfast(&["check", "--repair", "--remove"])?.exits(&[0, 5])?;
-    ensure!(world.qemus().is_empty(), "--remove left it");
-    Ok(())
+    world.steadfast(&["check", "--repair"])?.exits(&[0])?;
+    let back = world.show("vm")?;
+    for field in ["uuid", "pid", "generation", "config", "devices"] {
+        ensure!(back[field] == record[field], "{field}: {back}");
+    }
+    world.is_clean()
 }
 
 /// Every SQLite file of a state folder, the database first: the log and its index follow it.
@@ -265,6 +269,30 @@ fn a_flipped_bit_of_a_live_row_is_store_corrupt_and_nothing_is_invented() -> Res
         after.stdout
     );
     Ok(())
+}
+
+#[test]
+fn a_flipped_bit_in_the_log_is_store_corrupt_and_everything_comes_back() -> Result<()> {
+    let world = world_with_disk()?;
+    let record = world.show("vm")?;
+    let log =
+        database_files(&world)?.into_iter().find(|path| path.to_string_lossy().ends_with("-wal"));
+    let log = log.ok_or_else(|| Failure::new("there is no log"))?;
+    let mut content = std::fs::read(&log)?;
+    let place = content.windows(8).position(|window| window == b"data.raw");
+    let place = place.ok_or_else(|| Failure::new("the document is not in the log"))?;
+    content[place] ^= 1;
+    std::fs::write(&log, content)?;
+    let check = world.steadfast(&["check"])?.exits(&[5])?;
+    ensure!(
+        check.finding_kinds().contains(&"store-corrupt".to_owned()),
+        "{} {}",
+        check.stdout,
+        check.stderr
+    );
+    world.steadfast(&["check", "--repair"])?.exits(&[0])?;
+    ensure!(world.show("vm")? == record, "the record is another one: {}", world.show("vm")?);
+    world.is_clean()
 }
 
 /// Flips one bit in every place that has these bytes: the file name in a document.

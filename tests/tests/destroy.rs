@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_tests::{
-    Document, Failure, Injection, Result, Running, World, ensure, leftovers,
-};
+use steadfast_tests::{Document, Failure, Injection, Result, Running, World, ensure, leftovers};
 
 fn uuid_of(world: &World) -> Result<String> {
     let record = world.show("vm")?;

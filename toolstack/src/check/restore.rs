@@ -115,6 +115,8 @@ pub(super) fn called(host: &Shared, name: &str) -> Result<Option<Subject>, Error
 pub(super) async fn restore(host: &Shared, hints: &mut Hints) -> Result<PathBuf, Error> {
     let store = host.store()?;
     let aside = keep_aside(host, store)?;
+    // First of all: what a damaged log hides is newer than every row that can be read, and may be damaged itself.
+    store.salvage_log()?;
     let mut domains = Vec::new();
     for row in store.snapshot(|snapshot| snapshot.damaged())? {
         let guess = row.clone();
