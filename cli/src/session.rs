@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use steadfast::{Access, Answer, Error, Host, Kind, OnProgress, Options, Request};
+use steadfast::{Access, Answer, Damaged, Error, Host, Kind, OnProgress, Options, Request};
 use tokio::runtime::Builder;
 
 use crate::arguments::Terms;
@@ -16,7 +16,16 @@ pub(crate) fn look<T>(
     terms: &Terms,
     verb: impl AsyncFnOnce(&Host, &Request) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    with_host(terms, Access::ReadOnly, verb)
+    with_host(terms, Access::ReadOnly, Damaged::Refuse, verb)
+}
+
+/// Checks a host, also one whose database cannot be read.
+pub(crate) fn check<T>(
+    terms: &Terms,
+    access: Access,
+    verb: impl AsyncFnOnce(&Host, &Request) -> Result<T, Error>,
+) -> Result<T, Error> {
+    with_host(terms, access, Damaged::Tolerate, verb)
 }
 
 /// Runs a verb that may change the host.
@@ -24,7 +33,7 @@ pub(crate) fn act<T>(
     terms: &Terms,
     verb: impl AsyncFnOnce(&Host, &Request) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    with_host(terms, Access::ReadWrite, verb)
+    with_host(terms, Access::ReadWrite, Damaged::Refuse, verb)
 }
 
 /// Runs a verb that changes one domain, and tells its answer; `done` is the word for what it did.
@@ -51,12 +60,14 @@ pub(crate) fn change(
 fn with_host<T>(
     terms: &Terms,
     access: Access,
+    damaged: Damaged,
     verb: impl AsyncFnOnce(&Host, &Request) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let folders = Folders::of(terms)?;
     tracing::debug!(?folders, ?access, "opening the host");
     let mut options = Options::new(folders.state, folders.run);
     options.access = access;
+    options.damaged = damaged;
     let line = ProgressLine::on_terminal(terms.loudness());
     let request = Request {
         if_revision: terms.if_revision,

@@ -295,6 +295,30 @@ fn a_flipped_bit_in_the_log_is_store_corrupt_and_everything_comes_back() -> Resu
     world.is_clean()
 }
 
+#[test]
+fn a_database_of_garbage_is_kept_aside_and_what_runs_is_recorded_again() -> Result<()> {
+    let world = world_with_disk()?;
+    let record = world.show("vm")?;
+    let files = database_files(&world)?;
+    let (database, logs) =
+        files.split_first().ok_or_else(|| Failure::new("there is no database"))?;
+    for log in logs {
+        std::fs::remove_file(log)?;
+    }
+    std::fs::write(database, [0x5a; 8192])?;
+    world.steadfast(&["list"])?.exits(&[7])?;
+    let check = world.steadfast(&["check"])?.exits(&[5])?;
+    ensure!(check.finding_kinds() == ["store-corrupt"], "{}", check.stdout);
+    world.steadfast(&["check", "--repair"])?.exits(&[0])?;
+    let aside = database.with_file_name("steadfast.db.damaged-1");
+    ensure!(std::fs::read(aside)? == [0x5a; 8192], "the damaged file is not kept as it was");
+    let back = world.show("vm")?;
+    for field in ["uuid", "pid", "generation", "config", "devices"] {
+        ensure!(back[field] == record[field], "{field}: {back}");
+    }
+    world.is_clean()
+}
+
 /// Flips one bit in every place that has these bytes: the file name in a document.
 fn flip_in(path: &std::path::Path, wanted: &[u8]) -> Result<usize> {
     let mut file = std::fs::OpenOptions::new().read(true).write(true).open(path)?;

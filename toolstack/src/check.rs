@@ -9,6 +9,7 @@
 //! and looks a second time before it changes anything.
 
 mod adopt;
+mod broken;
 mod compare;
 mod files;
 mod found;
@@ -91,6 +92,9 @@ impl Host {
         repair: Repair,
         request: &Request,
     ) -> Result<Report, Error> {
+        if self.0.broken.is_some() {
+            return self.check_broken(domains, repair, request).await;
+        }
         let scope = self.scope(domains)?;
         let mut hints = Hints::default();
         let mut survey = self.survey(&scope, &hints, request).await?;

@@ -30,6 +30,16 @@ pub enum Access {
     ReadOnly,
 }
 
+/// What to do about a database that cannot be read at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Damaged {
+    /// Fail.
+    #[default]
+    Refuse,
+    /// Open the host all the same, for [`Host::check`] alone: every other verb fails.
+    Tolerate,
+}
+
 /// How to open a host.
 #[derive(Clone)]
 pub struct Options {
@@ -43,6 +53,8 @@ pub struct Options {
     pub access: Access,
     /// Who starts QEMU; `None`: [`QemuLauncher`].
     pub launcher: Option<Arc<dyn Launcher>>,
+    /// Whether a database that cannot be read at all is tolerated.
+    pub damaged: Damaged,
 }
 
 impl Options {
@@ -54,6 +66,7 @@ impl Options {
             qemu: None,
             access: Access::ReadWrite,
             launcher: None,
+            damaged: Damaged::Refuse,
         }
     }
 }
@@ -66,6 +79,8 @@ pub(crate) struct Shared {
     pub(crate) qemu: Option<PathBuf>,
     pub(crate) boot: String,
     store: Option<Store>,
+    /// Why the database cannot be read, where that is tolerated.
+    pub(crate) broken: Option<Error>,
 }
 
 /// A host: where domains are recorded and run.
@@ -87,15 +102,21 @@ impl Host {
     /// # Cancel safety
     /// Nothing but empty folders and an empty store can be left.
     pub async fn open(options: Options) -> Result<Self, Error> {
-        let Options { state, run, qemu, access, launcher } = options;
+        let Options { state, run, qemu, access, launcher, damaged } = options;
         let folders = Folders { state, run };
         let locks = LockTable::new();
-        let store = open_store(&folders, access, locks.clone())?;
+        let (store, broken) = match open_store(&folders, access, locks.clone())? {
+            Ok(store) => (store, None),
+            Err(error) => match damaged {
+                Damaged::Refuse => return Err(error),
+                Damaged::Tolerate => (None, Some(error)),
+            },
+        };
         let boot = steadfast_locks::process::boot_id().map_err(|error| {
             Error::new(Kind::Environment, "failed to learn the boot id").because(error)
         })?;
         let launcher = launcher.unwrap_or_else(|| Arc::new(QemuLauncher));
-        Ok(Self(Arc::new(Shared { folders, locks, launcher, qemu, boot, store })))
+        Ok(Self(Arc::new(Shared { folders, locks, launcher, qemu, boot, store, broken })))
     }
 
     pub(crate) fn operation(
@@ -122,7 +143,12 @@ impl Host {
     }
 }
 
-fn open_store(folders: &Folders, access: Access, locks: LockTable) -> Result<Option<Store>, Error> {
+/// The inner error: the database is there and damaged beyond reading. Nothing else may be taken for that.
+fn open_store(
+    folders: &Folders,
+    access: Access,
+    locks: LockTable,
+) -> Result<Result<Option<Store>, Error>, Error> {
     if access == Access::ReadWrite {
         for folder in [&folders.state, &folders.run, &folders.state.join("locks")] {
             folder::make(folder).map_err(|error| {
@@ -144,8 +170,11 @@ fn open_store(folders: &Folders, access: Access, locks: LockTable) -> Result<Opt
         folders.tidy().map_err(unreadable)?;
     }
     match Store::open(options) {
-        Ok(store) => Ok(Some(store)),
-        Err(StoreError::NotCreated { .. }) if access == Access::ReadOnly => Ok(None),
+        Ok(store) => Ok(Ok(Some(store))),
+        Err(StoreError::NotCreated { .. }) if access == Access::ReadOnly => Ok(Ok(None)),
+        Err(error @ (StoreError::Malformed(_) | StoreError::Corrupt { .. })) => {
+            Ok(Err(error.into()))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -153,6 +182,9 @@ fn open_store(folders: &Folders, access: Access, locks: LockTable) -> Result<Opt
 impl Shared {
     pub(crate) fn store(&self) -> Result<&Store, Error> {
         self.store.as_ref().ok_or_else(|| {
+            if let Some(broken) = &self.broken {
+                return broken.clone();
+            }
             let state = self.folders.state.display();
             Error::new(Kind::NotFound, format!("no domain was ever recorded in {state}"))
         })

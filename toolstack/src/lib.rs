@@ -51,7 +51,7 @@ pub use crate::{
     },
     check::{Remove, Repair},
     error::{Error, Kind},
-    host::{Access, Host, Options},
+    host::{Access, Damaged, Host, Options},
     kit::Boot,
     reads::Schema,
     request::{OnProgress, Progress, Request},

@@ -1,12 +1,12 @@
 //! Records against reality.
 
 use clap::Args;
-use steadfast::{Error, Finding, Remove, Repair, Report};
+use steadfast::{Access, Error, Finding, Remove, Repair, Report};
 
 use crate::arguments::Terms;
 use crate::page::{Page, Table, cell};
 use crate::reply::{End, Reply, document};
-use crate::session::{act, look};
+use crate::session;
 
 /// `check`
 #[derive(Debug, Args)]
@@ -39,12 +39,13 @@ impl Check {
 
 pub(crate) fn check(check: &Check, terms: &Terms) -> Result<Reply, Error> {
     let repair = check.repair();
-    let report = match repair {
-        Repair::Yes { .. } => {
-            act(terms, async |host, request| host.check(&check.domains, repair, request).await)?
-        }
-        _ => look(terms, async |host, request| host.check(&check.domains, repair, request).await)?,
+    let access = match repair {
+        Repair::Yes { .. } => Access::ReadWrite,
+        _ => Access::ReadOnly,
     };
+    let report = session::check(terms, access, async |host, request| {
+        host.check(&check.domains, repair, request).await
+    })?;
     let end = if left(&report).next().is_some() { End::Findings } else { End::Done };
     Ok(Reply::page(document(&report)?, page(&report)).ending(end))
 }
