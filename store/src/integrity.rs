@@ -87,7 +87,15 @@ pub(crate) fn check(connection: &Connection) -> Vec<Damage> {
             Some(expected) => found.push(damage(
                 "domain",
                 key,
-                format!("{belongs:?} belong to it and {expected:?} should"),
+                format!(
+                    "{} devices, {} claims and {} blobs belong to it, and {}, {} and {} should",
+                    belongs.devices,
+                    belongs.claims,
+                    belongs.blobs,
+                    expected.devices,
+                    expected.claims,
+                    expected.blobs
+                ),
             )),
             None => found.push(damage(
                 "domain",

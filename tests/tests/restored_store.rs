@@ -50,3 +50,20 @@ fn an_attach_after_a_restore_takes_no_device_from_the_guest() -> Result<()> {
     world.steadfast(&["attach", "vm", "three", &disk(&world)?])?.done()?;
     world.is_clean()
 }
+
+/// The record says that the domain does not run; the kernel says that it does.
+#[test]
+fn a_start_after_a_restore_makes_no_second_qemu() -> Result<()> {
+    let world = World::new()?;
+    world.define(&Document::new("vm"))?;
+    let backup = world.fresh("backup").display().to_string();
+    world.steadfast(&["backup", &backup])?.done()?;
+    world.steadfast(&["start", "vm", "--paused"])?.done()?;
+    put_back(&world, &backup)?;
+
+    let refused = world.steadfast(&["start", "vm", "--paused"])?.exits(&[4])?;
+    ensure!(world.qemus().len() == 1, "{} QEMUs run: {}", world.qemus().len(), refused.stderr);
+    world.steadfast(&["check"])?.exits(&[5])?;
+    world.steadfast(&["check", "--repair", "--remove"])?.exits(&[0, 5])?;
+    world.is_clean()
+}

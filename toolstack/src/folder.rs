@@ -21,6 +21,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use steadfast_protocol::{Domain, Generation};
 use uuid::Uuid;
 
@@ -85,6 +89,20 @@ impl Folders {
             floor = floor.max(generation.0).max(self.berth(domain, generation).drawn()?);
         }
         Ok(floor)
+    }
+
+    /// A generation of the domain other than this one whose QEMU lives.
+    pub(crate) fn living_beside(
+        &self,
+        domain: Domain,
+        generation: Generation,
+    ) -> io::Result<Option<Generation>> {
+        for (of, other) in self.berths()? {
+            if of == domain && other != generation && self.berth(of, other).is_alive()? {
+                return Ok(Some(other));
+            }
+        }
+        Ok(None)
     }
 
     /// Finishes what whoever was taking a folder away, and died, had begun. Nobody looks for anything in those.
@@ -180,7 +198,9 @@ impl Berth {
     /// Says that QEMU may come to know serials up to this one. By the holder of the slow lock, before it does; the
     /// length of an empty file, which needs no room and is never half written.
     pub(crate) fn note_drawn(&self, counter: u64) -> io::Result<()> {
-        let opened = File::options().write(true).create(true).mode(0o600).open(self.0.join(DRAWN));
+        let mut options = File::options();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let opened = options.open(self.0.join(DRAWN));
         let file = match opened {
             Ok(file) => file,
             // The run folder was wiped, and the endpoints with it.
@@ -188,6 +208,20 @@ impl Berth {
             Err(error) => return Err(error),
         };
         if file.metadata()?.len() < counter { file.set_len(counter) } else { Ok(()) }
+    }
+
+    /// Whether some process holds its alive lock. Asked shared, so that two who ask do not see each other.
+    fn is_alive(&self) -> io::Result<bool> {
+        let file = match File::open(self.alive()) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => flock(&file, FlockOperation::Unlock).map(|()| false).map_err(Into::into),
+            Err(Errno::WOULDBLOCK) => Ok(true),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     fn drawn(&self) -> io::Result<u64> {

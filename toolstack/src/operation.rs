@@ -41,6 +41,8 @@ use crate::{
 pub(crate) struct Learned {
     pub(crate) revision: Option<u64>,
     pub(crate) wrote: bool,
+    /// The machine already did what it was to be told.
+    pub(crate) was_so: bool,
     pub(crate) process: Option<ProcessRecord>,
     pub(crate) last_words: Option<String>,
 }
@@ -120,6 +122,10 @@ impl Operation {
 
     pub(crate) fn learned(&self) -> Learned {
         std::mem::take(&mut *self.learned.lock())
+    }
+
+    pub(crate) fn was_so(&self) -> bool {
+        self.learned.lock().was_so
     }
 
     /// What was spent in each stage so far.
@@ -469,7 +475,11 @@ impl Platform for Operation {
                 Ok(held) => return Ok(Hold::new(held, berth)),
                 // Until it is locked the folder looks like one that was left behind, and may be swept.
                 Err(LockError::Io { .. }) if !berth.exists() => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    // Nobody else knows of this generation yet.
+                    berth.remove().map_err(clearing)?;
+                    return Err(error.into());
+                }
             }
         }
     }
@@ -504,6 +514,15 @@ impl Platform for Operation {
         devices: &BTreeMap<DeviceName, Entry<Thing>>,
     ) -> Result<(), Error> {
         let berth = self.berth(domain, row.generation);
+        // One domain, one QEMU: an older store that was put back may not know of one that runs.
+        let living = self.host.folders.living_beside(domain, row.generation).map_err(unreadable)?;
+        if let Some(other) = living {
+            let name = &self.name;
+            let words =
+                format!("a QEMU of {name:?} runs as generation {other}, and no record names it");
+            return Err(Error::new(Kind::Conflict, words)
+                .hint("`steadfast check --repair` adopts it, `check --repair --remove` ends it"));
+        }
         let program = match &self.host.qemu {
             Some(program) => program.clone(),
             None => find_qemu("qemu-system-x86_64").map_err(kit::refused)?,
@@ -589,6 +608,18 @@ impl Platform for Operation {
     }
 
     async fn signal(&self, monitor: &mut Wire, signal: Signal) -> Result<Reply<Refusal>, Error> {
+        let wanted = match signal {
+            Signal::Pause => Some(false),
+            Signal::Resume => Some(true),
+            Signal::Reset | Signal::Powerdown => None,
+        };
+        if let (true, Some(wanted)) = (self.request.if_needed, wanted)
+            && let Outcome::Done(status) = monitor.say("query-status", serde_json::json!({})).await
+            && status["running"].as_bool() == Some(wanted)
+        {
+            self.learned.lock().was_so = true;
+            return Ok(Reply::Done);
+        }
         let name = match signal {
             Signal::Pause => "stop",
             Signal::Resume => "cont",

@@ -1,6 +1,6 @@
 //! What a host says of itself. Reads that decide nothing take one snapshot and no lock (R2).
 
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 
 use serde_json::{Map, Value, json};
 use steadfast_device::{Document, Layer, Spec};
@@ -250,14 +250,17 @@ impl Host {
     /// Copies the whole store into a new file, while it is in use.
     ///
     /// # Errors
-    /// [`Kind::Environment`]; a file that exists is not touched.
+    /// [`Kind::Conflict`] where the file exists: it is not touched. [`Kind::Environment`].
     ///
     /// # Cancel safety
     /// Runs to its end.
     pub async fn backup(&self, path: &Path) -> Result<(), Error> {
-        self.0.store()?.backup(path).map_err(|error| match Error::from(error) {
-            error if path.exists() => error.hint("a file that exists is not overwritten"),
-            error => error,
+        self.0.store()?.backup(path).map_err(|error| match error {
+            StoreError::Io { source, .. } if source.kind() == ErrorKind::AlreadyExists => {
+                Error::new(Kind::Conflict, format!("{} exists already", path.display()))
+                    .hint("a file that exists is not overwritten: give a name that is free")
+            }
+            other => other.into(),
         })
     }
 

@@ -220,7 +220,10 @@ fn write(
         if is.is_none() {
             section.remove_device(id.as_str())?;
         }
-        note(context, section, row, Some(id), was.map(device_shown), is.map(device_shown))?;
+        // Controllers come and go with their domain, whose own change says it all.
+        if !id.is_implicit() {
+            note(context, section, row, Some(id), was.map(device_shown), is.map(device_shown))?;
+        }
     }
     // What is given up is free before what is taken is claimed: two devices may change places.
     for id in &changed {

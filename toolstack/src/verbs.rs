@@ -293,10 +293,11 @@ impl Host {
         let generation = in_scope(session.signal(id, signal, terms(request)))
             .await
             .map_err(|error| problem::verb(&row.name, error))?;
+        let was_so = operation.was_so();
         let mut answer =
             Ran { operation: &operation, uuid: row.uuid }.answer(Some(generation.0), Vec::new());
         answer.revision = answer.revision.or(Some(row.revision));
-        answer.changed = true;
+        answer.changed = !was_so;
         Ok(answer)
     }
 

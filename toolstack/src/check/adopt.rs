@@ -91,6 +91,11 @@ fn free_name(wanted: &str, taken: &BTreeSet<DeviceName>) -> Result<DeviceName, S
     Err("no name is free".to_owned())
 }
 
+/// A source of entropy that belongs to its device goes with it.
+fn is_inner(object: &str) -> bool {
+    object.starts_with('/')
+}
+
 /// The back ends, where they have not the names that we give; `None` where they have.
 fn foreign_layers(
     view: &View<'_>,
@@ -105,7 +110,7 @@ fn foreign_layers(
     };
     match &adopted.spec {
         Spec::Nic(_) => one(Layer::Netdev, &observed.netdev),
-        Spec::Rng(_) => one(Layer::Object, &observed.object),
+        Spec::Rng(_) => one(Layer::Object, &observed.object.clone().filter(|name| !is_inner(name))),
         Spec::Disk(_) | Spec::Cdrom(_) => {
             let Some(name) = &observed.node else {
                 return own(Layer::Format).is_none().then(Vec::new);

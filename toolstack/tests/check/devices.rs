@@ -28,6 +28,18 @@ async fn a_device_added_by_hand_is_adopted_and_can_be_detached() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_makes_its_own_source_of_entropy_is_adopted_without_it() {
+    let world = World::running(json!({})).await;
+    world.monitor().await.tell(
+        "device_add",
+        json!({"driver": "virtio-rng-pci", "id": "byhand", "bus": "sf-rp0", "addr": "0x0"}),
+    );
+    world.finds(&["unrecorded-device"]).await;
+    world.repairs().await;
+    assert_eq!(world.device("byhand").await.unwrap().qemu.unwrap().nodes, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_adopted_device_is_made_by_the_next_start() {
     let world = World::running(json!({})).await;
     let mut monitor = world.monitor().await;
