@@ -37,6 +37,7 @@ mod problem;
 mod reads;
 mod record;
 mod request;
+mod schema;
 mod section;
 mod survivor;
 mod tap;
@@ -53,7 +54,7 @@ pub use crate::{
     error::{Error, Kind},
     host::{Access, Damaged, Host, Options},
     kit::Boot,
-    reads::Schema,
     request::{OnProgress, Progress, Request},
+    schema::Schema,
 };
 pub use steadfast_protocol::{Door, Plan, Press, Replace};

@@ -2,32 +2,20 @@
 
 use std::{io::ErrorKind, path::Path};
 
-use serde_json::{Map, Value, json};
-use steadfast_device::{Document, Layer, Spec};
+use serde_json::{Map, Value};
+use steadfast_device::{Layer, Spec};
 use steadfast_protocol::{DevicePhase, Entry, Generation, Spec as _};
 use steadfast_store::{DomainRow, HistoryPage, Snapshot, StoreError};
 use uuid::Uuid;
 
 use crate::{
-    answer::{Answer, Listed, Log, LogEntry, QemuNames, Shown, ShownDevice, ShownLock},
+    answer::{Listed, Log, LogEntry, QemuNames, Shown, ShownDevice, ShownLock},
     error::{Error, Kind},
-    host::{Host, Ran},
+    host::Host,
     record,
-    request::Request,
     thing::Thing,
     verbs::settings,
 };
-
-/// Which document a schema is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Schema {
-    /// What `define` takes.
-    Domain,
-    /// What `attach` takes.
-    Device,
-    /// What `check` answers.
-    Check,
-}
 
 impl Host {
     /// All domains.
@@ -188,65 +176,6 @@ impl Host {
         Ok(Log { entries: entries.collect(), next: page.next })
     }
 
-    /// The keys of a domain's blobs, with their lengths in bytes.
-    ///
-    /// # Errors
-    /// [`Kind::NotFound`].
-    ///
-    /// # Cancel safety
-    /// Nothing is changed.
-    pub async fn userdata_list(&self, domain: &str) -> Result<Vec<(String, u64)>, Error> {
-        let (_, row) = self.find(domain)?;
-        let keys = self.0.store()?.snapshot(|snapshot| snapshot.userdata_keys(row.uuid))?;
-        Ok(keys.into_iter().map(|key| (key.key, key.length)).collect())
-    }
-
-    /// One blob.
-    ///
-    /// # Errors
-    /// [`Kind::NotFound`] for the domain or the key.
-    ///
-    /// # Cancel safety
-    /// Nothing is changed.
-    pub async fn userdata_get(&self, domain: &str, key: &str) -> Result<Vec<u8>, Error> {
-        let (_, row) = self.find(domain)?;
-        let found = self.0.store()?.snapshot(|snapshot| snapshot.userdata(row.uuid, key))?;
-        found.ok_or_else(|| no_key(&row.name, key))
-    }
-
-    pub(crate) async fn userdata(
-        &self,
-        domain: &str,
-        verb: &'static str,
-        key: &str,
-        value: Option<Vec<u8>>,
-        request: &Request,
-    ) -> Result<Answer, Error> {
-        const LONGEST_KEY: usize = 256;
-        let (of, row) = self.find(domain)?;
-        if key.is_empty() || key.len() > LONGEST_KEY || key.chars().any(char::is_control) {
-            let words = format!("a key has 1 to {LONGEST_KEY} bytes and no control characters");
-            return Err(Error::new(Kind::Invalid, words));
-        }
-        let operation = self.operation(verb, &row.name, request, 10);
-        let ran = Ran { operation: &operation, uuid: row.uuid };
-        let current = request.if_revision.is_none_or(|wanted| wanted == row.revision);
-        if request.if_needed && current {
-            let kept = self.0.store()?.snapshot(|snapshot| snapshot.userdata(row.uuid, key))?;
-            if kept == value {
-                let mut answer = ran.answer(None, Vec::new());
-                answer.revision = Some(row.revision);
-                return Ok(answer);
-            }
-        }
-        let changed =
-            operation.write_userdata(of, key.to_owned(), value, request.if_revision).await?;
-        match changed {
-            Some(_) => Ok(ran.answer(None, Vec::new())),
-            None => Err(no_key(&row.name, key)),
-        }
-    }
-
     /// Copies the whole store into a new file, while it is in use.
     ///
     /// # Errors
@@ -262,15 +191,6 @@ impl Host {
             }
             other => other.into(),
         })
-    }
-
-    /// The JSON Schema of a document.
-    pub fn schema(schema: Schema) -> Value {
-        match schema {
-            Schema::Domain => Document::schema(),
-            Schema::Device => steadfast_device::device_schema(),
-            Schema::Check => check_schema(),
-        }
     }
 }
 
@@ -302,11 +222,6 @@ fn gone(
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|row| row.seq);
     Ok(Some(HistoryPage { rows, next }))
-}
-
-fn no_key(name: &str, key: &str) -> Error {
-    Error::new(Kind::NotFound, format!("the domain {name:?} has no userdata {key:?}"))
-        .hint("`steadfast userdata list` shows the keys")
 }
 
 fn generation(row: &DomainRow) -> Option<u64> {
@@ -364,38 +279,6 @@ pub(crate) fn rfc3339(at_ms: i64) -> String {
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-fn check_schema() -> Value {
-    let text = json!({"type": "string"});
-    let maybe = json!({"type": ["string", "null"]});
-    let list = |of: Value| json!({"type": "array", "items": of});
-    json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "What check answers",
-        "type": "object",
-        "required": ["schema", "clean", "domains", "devices", "findings", "waiting", "under_way"],
-        "properties": {
-            "schema": {"const": 1},
-            "clean": {"type": "boolean"},
-            "domains": {"type": "integer", "minimum": 0},
-            "devices": {"type": "integer", "minimum": 0},
-            "findings": list(json!({
-                "type": "object",
-                "required": ["kind", "domain", "device", "detail", "repair"],
-                "properties": {
-                    "kind": text, "domain": maybe, "device": maybe, "detail": text, "repair": maybe,
-                    "repaired": {"type": ["boolean", "null"]},
-                },
-            })),
-            "waiting": list(json!({
-                "type": "object",
-                "required": ["domain", "device", "since"],
-                "properties": {"domain": text, "device": text, "since": {"type": "string", "format": "date-time"}},
-            })),
-            "under_way": list(text),
-        },
-    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,223 @@
+//! Devices, and what they wait for.
+
+use serde_json::Value;
+use steadfast_device::{DeviceName, Spec};
+use steadfast_protocol::{Domain, Door, Outcomes, Plan, Press, Swap, Waited};
+use uuid::Uuid;
+
+use super::{Failure, expect, terms};
+use crate::{
+    answer::{Answer, Ending, Outcome},
+    error::{Error, Kind},
+    host::{Host, Ran, in_scope, session},
+    image,
+    operation::Operation,
+    problem,
+    request::Request,
+    thing::Thing,
+};
+
+fn device_id(text: &str) -> Result<DeviceName, Error> {
+    text.parse().map_err(|error: steadfast_device::Error| {
+        let error = error.to_string();
+        let words = error.strip_prefix("at top: ").unwrap_or(&error);
+        Error::new(Kind::Invalid, format!("the device id: {words}"))
+    })
+}
+
+/// Each device once: of one that is named twice, one of the two changes could only fail.
+fn device_ids<'t>(texts: impl Iterator<Item = &'t str>) -> Result<Vec<DeviceName>, Error> {
+    let mut ids = Vec::new();
+    for text in texts {
+        let id = device_id(text)?;
+        if ids.contains(&id) {
+            return Err(Error::new(Kind::Invalid, format!("the device {id} is given twice")));
+        }
+        ids.push(id);
+    }
+    Ok(ids)
+}
+
+impl Host {
+    /// Adds devices: to QEMU where the domain runs, else to the record alone.
+    ///
+    /// # Errors
+    /// Nothing was changed. What QEMU refused is an outcome in the answer.
+    ///
+    /// # Cancel safety
+    /// At most intents are left, which the next verb on the domain settles.
+    pub async fn attach(
+        &self,
+        domain: &str,
+        devices: Vec<(String, Value)>,
+        plan: Plan,
+        request: &Request,
+    ) -> Result<Answer, Error> {
+        let (id, row) = self.find(domain)?;
+        let mut wanted = Vec::new();
+        let names = device_ids(devices.iter().map(|(name, _)| name.as_str()))?;
+        for (name, (_, document)) in names.into_iter().zip(devices) {
+            let mut spec = Spec::from_json(&document, name.as_str())?;
+            spec.check_attachable(name.as_str())?;
+            image::complete(&mut spec, name.as_str())?;
+            wanted.push((name, Thing::new(spec)));
+        }
+        let ids: Vec<_> = wanted.iter().map(|(name, _)| name.clone()).collect();
+        let operation = self.operation("attach", &row.name, request, 30);
+        let terms = terms(request);
+        let rounds: Vec<_> = match plan {
+            Plan::Whole => vec![wanted],
+            // Best effort: each on its own, so that one that does not fit does not keep the others out.
+            Plan::BestEffort => wanted.into_iter().map(|one| vec![one]).collect(),
+        };
+        let mut outcomes = Vec::new();
+        let ran = Ran { operation: &operation, uuid: row.uuid };
+        for round in rounds {
+            let names: Vec<_> = round.iter().map(|(name, _)| name.clone()).collect();
+            let mut session = session(&operation);
+            match in_scope(session.attach(id, round, plan, terms)).await {
+                Ok(round) => outcomes.extend(round.into_iter().map(|(id, o)| ran.ending(&id, o))),
+                Err(Failure::Unknown) => {
+                    return Ok(ran.unknown(&ids, &problem::verb(&row.name, Failure::Unknown)));
+                }
+                Err(error) if plan == Plan::BestEffort && ids.len() > 1 => {
+                    let error = problem::verb(&row.name, error);
+                    outcomes.extend(names.iter().map(|name| Ending {
+                        id: name.as_str().to_owned(),
+                        outcome: Outcome::Failed,
+                        error: Some(error.clone()),
+                    }));
+                }
+                Err(error) => return Err(problem::verb(&row.name, error)),
+            }
+        }
+        self.generation_of(id, ran.answer(None, outcomes))
+    }
+
+    /// Removes devices: from QEMU where the domain runs, else from the record alone. Waits for the guest.
+    ///
+    /// # Errors
+    /// Nothing was changed, or the domain ended meanwhile. A guest that does not let go is an outcome in the answer.
+    ///
+    /// # Cancel safety
+    /// A removal goes on in QEMU, and the next verb on the domain settles it.
+    pub async fn detach(
+        &self,
+        domain: &str,
+        ids: Vec<String>,
+        press: Press,
+        request: &Request,
+    ) -> Result<Answer, Error> {
+        let (id, row) = self.find(domain)?;
+        let ids = device_ids(ids.iter().map(String::as_str))?;
+        let operation = self.operation("detach", &row.name, request, 30);
+        let mut session = session(&operation);
+        let ended = in_scope(session.detach(id, ids.clone(), press, terms(request))).await;
+        self.changed(&operation, (id, row.uuid), &ids, ended)
+    }
+
+    fn changed(
+        &self,
+        operation: &Operation,
+        (domain, uuid): (Domain, Uuid),
+        ids: &[DeviceName],
+        ended: Result<Outcomes<Operation>, Failure>,
+    ) -> Result<Answer, Error> {
+        let ran = Ran { operation, uuid };
+        match ended {
+            Ok(outcomes) => {
+                let endings = outcomes.into_iter().map(|(id, o)| ran.ending(&id, o)).collect();
+                self.generation_of(domain, ran.answer(None, endings))
+            }
+            Err(Failure::Unknown) => {
+                Ok(ran.unknown(ids, &problem::verb(operation.name(), Failure::Unknown)))
+            }
+            Err(error) => Err(problem::verb(operation.name(), error)),
+        }
+    }
+
+    /// Changes what a drive holds; `file: None` ejects.
+    ///
+    /// # Errors
+    /// Nothing was changed. A guest that holds the door is an outcome in the answer.
+    ///
+    /// # Cancel safety
+    /// At most an intent is left, which the next verb on the domain settles.
+    pub async fn media(
+        &self,
+        domain: &str,
+        id: &str,
+        file: Option<String>,
+        format: Option<String>,
+        door: Door,
+        request: &Request,
+    ) -> Result<Answer, Error> {
+        let (of, row) = self.find(domain)?;
+        let id = device_id(id)?;
+        let medium = match file {
+            None => None,
+            Some(file) => {
+                let drive = serde_json::json!({"class": "cdrom", "file": file, "format": format});
+                let mut drive = Spec::from_json(&drive, id.as_str())?;
+                image::complete(&mut drive, id.as_str())?;
+                drive.medium().flatten()
+            }
+        };
+        let operation = self.operation("media", &row.name, request, 10);
+        let mut session = session(&operation);
+        let swap = Swap { medium, door };
+        let ended = in_scope(session.media(of, id.clone(), swap, terms(request))).await;
+        let mut answer = self.changed(&operation, (of, row.uuid), &[id], ended)?;
+        // A record that said so already was not written.
+        if answer.revision == Some(row.revision) {
+            for ending in &mut answer.results {
+                if ending.outcome == Outcome::Changed {
+                    ending.outcome = Outcome::Unchanged;
+                }
+            }
+            answer.changed = false;
+        }
+        Ok(answer)
+    }
+
+    /// Waits until nothing is pending on the domain, or on one device of it.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`]; those of any verb on the domain.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn wait(
+        &self,
+        domain: &str,
+        device: Option<&str>,
+        request: &Request,
+    ) -> Result<Answer, Error> {
+        let (id, row) = self.find(domain)?;
+        let device = device.map(device_id).transpose()?;
+        expect(&row.name, request, row.revision)?;
+        let operation = self.operation("wait", &row.name, request, 60);
+        let ran = Ran { operation: &operation, uuid: row.uuid };
+        let mut session = session(&operation);
+        let waited = in_scope(session.wait(id, device))
+            .await
+            .map_err(|error| problem::verb(&row.name, error))?;
+        let pending = match waited {
+            Waited::Clear => Vec::new(),
+            Waited::Pending(ids) => ids,
+        };
+        let endings =
+            pending.iter().map(|id| ran.ending(id, steadfast_protocol::Outcome::Pending)).collect();
+        let mut answer = self.generation_of(id, ran.answer(None, endings))?;
+        answer.changed = answer.revision != Some(row.revision);
+        Ok(answer)
+    }
+
+    /// Reads `CLASS[,KEY=VALUE…]` into a device's document.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] names the key.
+    pub fn device_from_text(text: &str) -> Result<Value, Error> {
+        Ok(Spec::from_text(text)?.to_json())
+    }
+}
