@@ -139,3 +139,19 @@ fn a_destroy_just_before_an_attach_unlocks_leaves_nothing() -> Result<()> {
     attach.finish()?.0.exits(&[0, 3, 4])?;
     nothing_is_left(&world, &uuid)
 }
+
+/// A start that is killed before it wrote to the record leaves a folder that no row names.
+#[test]
+fn a_domain_that_goes_takes_along_what_a_dead_start_left() -> Result<()> {
+    for verb in ["destroy", "undefine"] {
+        let world = World::new()?;
+        world.define(&Document::new("vm"))?;
+        let uuid = uuid_of(&world)?;
+        let left = world.run().join(&uuid).join("7");
+        std::fs::create_dir_all(&left)?;
+        std::fs::write(left.join("slow"), [])?;
+        world.steadfast(&[verb, "vm"])?.done()?;
+        nothing_is_left(&world, &uuid)?;
+    }
+    Ok(())
+}

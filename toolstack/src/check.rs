@@ -25,6 +25,8 @@ use steadfast_locks::lockdep;
 use steadfast_protocol::Domain;
 use tokio::{sync::Semaphore, task::JoinSet};
 
+pub(crate) use self::stray::sweep_of;
+
 use self::{
     found::{Fix, Found, Kind as Trouble, Subject, Survey},
     restore::Hints,

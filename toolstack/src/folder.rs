@@ -67,19 +67,20 @@ impl Folders {
     pub(crate) fn berths(&self) -> io::Result<Vec<(Domain, Generation)>> {
         let mut found = Vec::new();
         for domain in entries(&self.run)? {
-            let Some(uuid) =
-                domain.file_name().and_then(|name| Uuid::try_parse(name.to_str()?).ok())
-            else {
-                continue;
-            };
-            for berth in entries(&domain)? {
-                let name = berth.file_name().and_then(|name| name.to_str());
-                if let Some(number) = name.and_then(|name| name.parse().ok()) {
-                    found.push((Domain(uuid.as_u128()), Generation(number)));
-                }
+            let name = domain.file_name().and_then(|name| name.to_str());
+            if let Some(uuid) = name.and_then(|name| Uuid::try_parse(name).ok()) {
+                found.extend(self.berths_of(Domain(uuid.as_u128()))?);
             }
         }
         Ok(found)
+    }
+
+    /// Every generation of one domain that has a folder.
+    pub(crate) fn berths_of(&self, domain: Domain) -> io::Result<Vec<(Domain, Generation)>> {
+        let folders = entries(&self.domain(domain))?;
+        let numbers =
+            folders.iter().filter_map(|folder| folder.file_name()?.to_str()?.parse().ok());
+        Ok(numbers.map(|number| (domain, Generation(number))).collect())
     }
 
     /// The largest generation or serial that a QEMU of this run folder may know (R10).
@@ -97,8 +98,8 @@ impl Folders {
         domain: Domain,
         generation: Generation,
     ) -> io::Result<Option<Generation>> {
-        for (of, other) in self.berths()? {
-            if of == domain && other != generation && self.berth(of, other).is_alive()? {
+        for (of, other) in self.berths_of(domain)? {
+            if other != generation && self.berth(of, other).is_alive()? {
                 return Ok(Some(other));
             }
         }
@@ -211,7 +212,7 @@ impl Berth {
     }
 
     /// Whether some process holds its alive lock. Asked shared, so that two who ask do not see each other.
-    fn is_alive(&self) -> io::Result<bool> {
+    pub(crate) fn is_alive(&self) -> io::Result<bool> {
         let file = match File::open(self.alive()) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),

@@ -1,11 +1,7 @@
 //! What runs, or lies about, and no row names.
 
-use std::{fs::File, path::Path};
+use std::path::Path;
 
-use rustix::{
-    fs::{FlockOperation, flock},
-    io::Errno,
-};
 use steadfast_locks::{
     Level, OwnerNote, Permit, Slow,
     alive::{self, Holding},
@@ -17,7 +13,6 @@ use uuid::Uuid;
 use super::found::{Fix, Found, Kind, Subject};
 use crate::{
     error::{Error, Kind as ErrorKind},
-    folder::Berth,
     host::Shared,
     record, survivor,
 };
@@ -120,7 +115,19 @@ fn still_runs(holding: &Holding) -> Result<bool, Error> {
 /// Takes away the folders of generations that no row names, nobody holds, and no QEMU runs in. What is in use, or cannot be
 /// taken away, stays.
 pub(super) fn sweep(host: &Shared) -> Result<(), Error> {
-    let berths = host.folders.berths().map_err(|error| {
+    sweep_these(host, host.folders.berths())
+}
+
+/// The same for one domain, when it has gone: a start that died before it wrote to the record left its folder.
+pub(crate) fn sweep_of(host: &Shared, domain: Domain) -> Result<(), Error> {
+    sweep_these(host, host.folders.berths_of(domain))
+}
+
+fn sweep_these(
+    host: &Shared,
+    berths: std::io::Result<Vec<(Domain, Generation)>>,
+) -> Result<(), Error> {
+    let berths = berths.map_err(|error| {
         Error::new(ErrorKind::Environment, "failed to read the run folder").because(error)
     })?;
     let mut permit = Permit::root();
@@ -136,7 +143,7 @@ pub(super) fn sweep(host: &Shared) -> Result<(), Error> {
         };
         // Whoever claims it does so under this lock.
         let is_left = !is_claimed(host, domain, generation)?;
-        let swept = match is_held(&berth) {
+        let swept = match berth.is_alive() {
             Ok(false) if is_left => berth.remove(),
             Ok(_) => Ok(()),
             Err(error) => Err(error),
@@ -157,17 +164,4 @@ fn is_claimed(host: &Shared, domain: Domain, generation: Generation) -> Result<b
     Ok(row.is_some_and(|row| {
         row.generation == generation.0 && record::phase(&row.phase).ok() != Some(Phase::Defined)
     }))
-}
-
-fn is_held(berth: &Berth) -> std::io::Result<bool> {
-    let file = match File::open(berth.alive()) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    match flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => flock(&file, FlockOperation::Unlock).map(|()| false).map_err(Into::into),
-        Err(Errno::WOULDBLOCK) => Ok(true),
-        Err(errno) => Err(errno.into()),
-    }
 }

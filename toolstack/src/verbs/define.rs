@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{expect, gone_already, terms, unchanged};
 use crate::{
     answer::Answer,
+    check::sweep_of,
     error::{Error, Kind},
     host::{Host, Ran, in_scope, session},
     image, problem, record,
@@ -110,7 +111,10 @@ impl Host {
         let operation = self.operation("undefine", &row.name, request, 30);
         let mut session = session(&operation);
         match in_scope(session.undefine(id, terms(request))).await {
-            Ok(()) => Ok(Ran { operation: &operation, uuid: row.uuid }.answer(None, Vec::new())),
+            Ok(()) => {
+                sweep_of(&self.0, id)?;
+                Ok(Ran { operation: &operation, uuid: row.uuid }.answer(None, Vec::new()))
+            }
             Err(error) => gone_already(domain, request, problem::verb(&row.name, error)),
         }
     }

@@ -64,7 +64,7 @@ impl Host {
         }
         let ids: Vec<_> = wanted.iter().map(|(name, _)| name.clone()).collect();
         let operation = self.operation("attach", &row.name, request, 30);
-        let terms = terms(request);
+        let mut terms = terms(request);
         let rounds: Vec<_> = match plan {
             Plan::Whole => vec![wanted],
             // Best effort: each on its own, so that one that does not fit does not keep the others out.
@@ -75,10 +75,17 @@ impl Host {
         for round in rounds {
             let names: Vec<_> = round.iter().map(|(name, _)| name.clone()).collect();
             let mut session = session(&operation);
-            match in_scope(session.attach(id, round, plan, terms)).await {
+            let ended = in_scope(session.attach(id, round, plan, terms)).await;
+            // What the caller had seen is what the first round finds; the later ones find what it left.
+            terms.revision = None;
+            match ended {
                 Ok(round) => outcomes.extend(round.into_iter().map(|(id, o)| ran.ending(&id, o))),
                 Err(Failure::Unknown) => {
-                    return Ok(ran.unknown(&ids, &problem::verb(&row.name, Failure::Unknown)));
+                    let error = problem::verb(&row.name, Failure::Unknown);
+                    let mut answer = ran.unknown(&names, &error);
+                    outcomes.append(&mut answer.results);
+                    answer.results = outcomes;
+                    return self.generation_of(id, answer);
                 }
                 Err(error) if plan == Plan::BestEffort && ids.len() > 1 => {
                     let error = problem::verb(&row.name, error);

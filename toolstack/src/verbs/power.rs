@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{Failure, HOLDS_ALREADY, expect, gone_already, terms, unchanged};
 use crate::{
     answer::Answer,
+    check::sweep_of,
     error::Error,
     host::{Host, Ran, in_scope, session},
     kit::Boot,
@@ -167,7 +168,11 @@ impl Host {
         };
         let operation = self.operation("destroy", &row.name, request, 30);
         let mut session = session(&operation);
-        match in_scope(session.destroy(id, terms(request))).await {
+        let ended = in_scope(session.destroy(id, terms(request))).await;
+        if ended.is_ok() {
+            sweep_of(&self.0, id)?;
+        }
+        match ended {
             // Two at once: it was there when this one began, and it is gone.
             Err(Failure::Conflict(Conflict::Gone)) if request.if_revision.is_none() => {
                 Ok(unchanged(Some(&row.name), Some(row.uuid), None))
