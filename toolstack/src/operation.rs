@@ -2,6 +2,13 @@
 //!
 //! Every method does one thing and decides nothing; the rules are the protocol's.
 
+mod fate;
+mod resume;
+mod turn;
+mod write;
+
+pub(crate) use self::fate::probe;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -11,15 +18,14 @@ use std::{
 use parking_lot::Mutex;
 use steadfast_device::{DeviceName, Document, Recorded};
 use steadfast_locks::{
-    Fast, Level, LockError, Monitor as MonitorLevel, OwnerNote, Permit, ProcessId, Slow,
+    Fast, Level, LockError, OwnerNote, Permit, ProcessId, Slow,
     alive::{self, Fate},
-    process::{Pidfd, Waited},
 };
 use steadfast_protocol::{
-    Alive, Command, Domain, Entry, Generation, Heard, Launch, Lost, Patience, Platform, Reply, Row,
+    Command, Domain, Entry, Generation, Heard, Launch, Lost, Patience, Platform, Reply, Row,
     Serial, Sight, Signal, Standing, Tx, View,
 };
-use steadfast_qmp::{ConnectOptions, EventsError, Filter, Monitor, Outcome, QmpError};
+use steadfast_qmp::{ConnectOptions, Monitor, Outcome, QmpError};
 
 use crate::{
     error::{Error, Kind},
@@ -29,7 +35,7 @@ use crate::{
     kit::{self, Boot},
     launch::{LaunchError, Prepared, find_qemu, last_words},
     problem,
-    record::{self, OwnerRecord, ProcessRecord},
+    record::{OwnerRecord, ProcessRecord},
     request::{Progress, Request},
     section, survivor,
     thing::{Alias, Thing},
@@ -166,19 +172,6 @@ impl Operation {
         self.host.folders.berth(domain, generation)
     }
 
-    /// The recorded identity of that generation's process.
-    fn process(
-        &self,
-        domain: Domain,
-        generation: Generation,
-    ) -> Result<Option<ProcessRecord>, Error> {
-        let row = self.host.row(domain)?;
-        match row {
-            Some(row) if row.generation == generation.0 => Ok(record::process(&row)?),
-            _ => Ok(None),
-        }
-    }
-
     fn section_context(&self) -> section::Context {
         section::Context {
             host: Arc::clone(&self.host),
@@ -193,84 +186,6 @@ impl Operation {
         }
     }
 
-    async fn section<R: Send + 'static>(
-        &self,
-        hold: Option<&Hold>,
-        domain: Domain,
-        view: View<DeviceName>,
-        closure: impl FnOnce(&mut Tx<Thing>) -> R + Send + 'static,
-        after: impl FnOnce(&R) -> Option<Result<(), LaunchError>>,
-    ) -> Result<(R, Option<Result<(), LaunchError>>), Error> {
-        let path = self.host.folders.fast_lock(domain);
-        let deadline = self.lock_deadline();
-        let held =
-            self.host.locks.acquire(&path, Fast::NAME, self.note("section"), deadline).await?;
-        let fast = Arc::new(Mutex::new(Some(held)));
-        let keep = Box::new((Arc::clone(&fast), hold.cloned()));
-        let ran =
-            section::run(&self.host, self.section_context(), domain, view, deadline, keep, closure)
-                .await;
-        let held = fast.lock().take();
-        let (value, outcome) = match ran {
-            Ok(ran) => ran,
-            Err(error) => {
-                // A domain that is not recorded has no lock either; under it nobody records one.
-                match held {
-                    Some(held) if matches!(self.host.row(domain), Ok(None)) => held.remove()?,
-                    held => drop(held),
-                }
-                return Err(error);
-            }
-        };
-        if let (Some(hold), Some(counter)) = (hold, outcome.drawn) {
-            hold.note_drawn(counter).map_err(noting)?;
-        }
-        let launched = after(&value);
-        // The lock of a domain that is gone goes with it, by its holder.
-        if let Some(held) = held {
-            if outcome.is_gone { held.remove()? } else { drop(held) }
-        }
-        let mut learned = self.learned.lock();
-        learned.revision = outcome.revision;
-        learned.wrote |= outcome.wrote;
-        Ok((value, launched))
-    }
-
-    /// A section on the domain's blobs; `None` where there was nothing to forget.
-    pub(crate) async fn write_userdata(
-        &self,
-        domain: Domain,
-        key: String,
-        value: Option<Vec<u8>>,
-        revision: Option<u64>,
-    ) -> Result<Option<u64>, Error> {
-        let path = self.host.folders.fast_lock(domain);
-        let deadline = self.lock_deadline();
-        let note = self.note("section");
-        let held = self.host.locks.acquire(&path, Fast::NAME, note, deadline).await?;
-        let held = Arc::new(Mutex::new(Some(held)));
-        let context = self.section_context();
-        let written = section::userdata(
-            &self.host,
-            context,
-            domain,
-            (key, value),
-            revision,
-            Box::new(Arc::clone(&held)),
-        )
-        .await;
-        let held = held.lock().take();
-        match (&written, held) {
-            (Err(error), Some(held)) if error.kind == Kind::NotFound => held.remove()?,
-            (_, held) => drop(held),
-        }
-        let revision = written?;
-        let mut learned = self.learned.lock();
-        learned.revision = revision;
-        learned.wrote = revision.is_some();
-        Ok(revision)
-    }
-
     /// A session on one of the sockets.
     async fn dial(&self, path: &std::path::Path) -> Result<Result<Monitor, Lost>, Error> {
         match Monitor::connect(path, ConnectOptions::new(self.session_deadline())).await {
@@ -278,125 +193,6 @@ impl Operation {
             Err(QmpError::Absent { .. } | QmpError::Closed) => Ok(Err(Lost::Absent)),
             Err(QmpError::Busy | QmpError::Silent | QmpError::Late) => Ok(Err(Lost::Silent)),
             Err(error) => Err(problem::monitor(&error)),
-        }
-    }
-
-    /// Waits until the process is dead; `false` where it was not in time.
-    async fn dead(
-        &self,
-        domain: Domain,
-        generation: Generation,
-        deadline: Instant,
-    ) -> Result<bool, Error> {
-        let Some(process) = self.process(domain, generation)? else {
-            return Ok(true);
-        };
-        let path = self.berth(domain, generation).alive();
-        loop {
-            match alive::resolve(&path, &process.alive, process.process).map_err(unreadable)? {
-                Fate::Dead => return Ok(true),
-                Fate::Living(Some(living)) => {
-                    let Some(pidfd) = Pidfd::open(living).map_err(unreadable)? else { continue };
-                    match pidfd.exited(Some(deadline)).await.map_err(unreadable)? {
-                        Waited::Exited => {}
-                        _ => return Ok(false),
-                    }
-                    // Its last descriptor may be closed an instant after its death.
-                    if Instant::now() >= deadline {
-                        return Ok(false);
-                    }
-                    tokio::task::yield_now().await;
-                }
-                Fate::Living(None) | Fate::Unknown(_) => {
-                    if Instant::now() >= deadline {
-                        return Ok(false);
-                    }
-                    // Nothing to wait on: another user's process, or one between fork and exec.
-                    tokio::time::sleep(GLANCE).await;
-                }
-            }
-        }
-    }
-
-    /// One turn on the query socket: whether any of these is gone, or will be within the turn. `None` at once where
-    /// nobody is there to say.
-    async fn turn(
-        &self,
-        permit: &mut Permit<'_, steadfast_locks::Unlocked>,
-        (domain, berth): (Domain, &Berth),
-        serials: &BTreeSet<Serial>,
-    ) -> Result<Option<Heard>, Error> {
-        let _permit = permit.enter::<MonitorLevel>();
-        let deadline = Some(self.deadline);
-        let note = self.note("watch");
-        let turn = self.host.locks.acquire(&berth.turn(), MonitorLevel::NAME, note, deadline).await;
-        let _turn = match turn {
-            Ok(turn) => turn,
-            Err(LockError::TimedOut { .. }) => {
-                return Ok(Some(Heard { over: true, ..Heard::default() }));
-            }
-            // The folder went with its generation.
-            Err(_) if !berth.exists() => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let options = ConnectOptions::new(self.deadline);
-        let monitor = match Monitor::connect(berth.query(), options).await {
-            Ok(monitor) => monitor,
-            Err(QmpError::Absent { .. } | QmpError::Closed) => return Ok(None),
-            Err(QmpError::Busy | QmpError::Silent | QmpError::Late) => {
-                return Ok(Some(Heard { over: true, ..Heard::default() }));
-            }
-            Err(error) => return Err(problem::monitor(&error)),
-        };
-        let mut events =
-            monitor.subscribe(Filter::named(["DEVICE_DELETED", "DEVICE_UNPLUG_GUEST_ERROR"]));
-        let list = steadfast_qmp::Command::new("qom-list")
-            .arguments(serde_json::json!({"path": "/machine/peripheral"}));
-        let listed = match monitor.execute(list, self.deadline).await {
-            Outcome::Done(listed) => listed,
-            Outcome::Refused(refusal) => return Err(unexpected("qom-list", &refusal)),
-            Outcome::Unknown(_) => return Ok(None),
-        };
-        let names: BTreeSet<&str> = listed
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|item| item["name"].as_str())
-            .collect();
-        let aliases = self.host.aliases(domain)?;
-        let name_of = |serial: &Serial| {
-            let alias = aliases.iter().find(|(other, _)| other == serial);
-            alias.map_or_else(
-                || steadfast_device::device_id(steadfast_device::Serial(serial.0)),
-                |(_, alias)| alias.device.clone(),
-            )
-        };
-        let mut heard = Heard::default();
-        heard.deleted.extend(serials.iter().filter(|s| !names.contains(name_of(s).as_str())));
-        if !heard.deleted.is_empty() {
-            return Ok(Some(heard));
-        }
-        let until = self.deadline.min(Instant::now() + TURN);
-        loop {
-            match events.recv(until).await {
-                Ok(event) => {
-                    let id = event.data["device"].as_str();
-                    let Some(serial) = serials.iter().find(|s| id == Some(name_of(s).as_str()))
-                    else {
-                        continue;
-                    };
-                    match event.name.as_str() {
-                        "DEVICE_DELETED" => _ = heard.deleted.insert(*serial),
-                        _ => _ = heard.rejected.insert(*serial),
-                    }
-                    return Ok(Some(heard));
-                }
-                Err(EventsError::Deadline) => {
-                    heard.over = Instant::now() >= self.deadline;
-                    return Ok(Some(heard));
-                }
-                Err(_) => return Ok(Some(heard)),
-            }
         }
     }
 }
@@ -756,40 +552,6 @@ impl Operation {
             self.learned.lock().last_words.get_or_insert(words);
         }
     }
-
-    /// A paused QEMU keeps the descriptors of what was taken out of it; asked again while running, it lets go.
-    async fn free_lingering_sets(&self, monitor: &mut Wire) -> Result<(), Error> {
-        let sets = match monitor.say("query-fdsets", serde_json::json!({})).await {
-            Outcome::Done(sets) => sets,
-            Outcome::Refused(refusal) => return Err(unexpected("query-fdsets", &refusal)),
-            Outcome::Unknown(_) => return Ok(()),
-        };
-        let Some(seen) = monitor.inventory().await? else { return Ok(()) };
-        for set in sets.as_array().into_iter().flatten() {
-            let Some(number) = set["fdset-id"].as_u64() else { continue };
-            let serial = steadfast_device::Serial(number);
-            let node = (serial, steadfast_device::Layer::File);
-            let orphan = seen.backs.contains(&(serial, steadfast_device::Layer::Fdset))
-                && !seen.backs.contains(&node);
-            if orphan {
-                let arguments = serde_json::json!({ "fdset-id": number });
-                // Refused where it went by itself meanwhile; whatever stays is an orphan that `check` reports.
-                let _ = monitor.say("remove-fd", arguments).await;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The kernel's word inside a section.
-pub(crate) fn probe(berth: &Berth, process: Option<&ProcessRecord>) -> Result<Alive, Error> {
-    let Some(process) = process else { return Ok(Alive::Unknown) };
-    let fate = alive::resolve(&berth.alive(), &process.alive, process.process);
-    Ok(match fate.map_err(unreadable)? {
-        Fate::Living(_) => Alive::Held,
-        Fate::Dead => Alive::Free,
-        Fate::Unknown(_) => Alive::Unknown,
-    })
 }
 
 /// Keeps the futures of [`Platform`] sendable: a compile-time check.
