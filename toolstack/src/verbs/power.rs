@@ -19,7 +19,7 @@ impl Host {
     /// Starts a domain's QEMU and returns when its monitor has answered.
     ///
     /// # Errors
-    /// [`Kind::Failed`] with QEMU's last words; [`Kind::Environment`] where QEMU is not installed.
+    /// [`Kind::Failed`](crate::Kind::Failed) with QEMU's last words; [`Kind::Environment`](crate::Kind::Environment) where QEMU is not installed.
     ///
     /// # Cancel safety
     /// Dropped before QEMU was spawned the row is taken back by the next verb; after it the domain runs.
@@ -76,7 +76,7 @@ impl Host {
     /// Stops the guest's processors.
     ///
     /// # Errors
-    /// [`Kind::Conflict`] where it does not run.
+    /// [`Kind::Conflict`](crate::Kind::Conflict) where it does not run.
     ///
     /// # Cancel safety
     /// Told or not.
@@ -87,7 +87,7 @@ impl Host {
     /// Lets a paused guest go on.
     ///
     /// # Errors
-    /// [`Kind::Conflict`] where it does not run.
+    /// [`Kind::Conflict`](crate::Kind::Conflict) where it does not run.
     ///
     /// # Cancel safety
     /// Told or not.
@@ -98,7 +98,7 @@ impl Host {
     /// Resets the machine. Removals its guest had not answered come true with it.
     ///
     /// # Errors
-    /// [`Kind::Conflict`] where it does not run.
+    /// [`Kind::Conflict`](crate::Kind::Conflict) where it does not run.
     ///
     /// # Cancel safety
     /// Told or not.
@@ -130,7 +130,7 @@ impl Host {
     /// Asks the guest to power down, then kills. The record stays.
     ///
     /// # Errors
-    /// [`Kind::Conflict`] where it does not run. An answer may say that the process has not died in time.
+    /// [`Kind::Conflict`](crate::Kind::Conflict) where it does not run. An answer may say that the process has not died in time.
     ///
     /// # Cancel safety
     /// Dropped once QEMU was marked to die, any verb on the domain finishes it.
@@ -157,7 +157,7 @@ impl Host {
     /// Kills QEMU, sees it dead, removes the record. Needs no slow lock.
     ///
     /// # Errors
-    /// [`Kind::NotFound`]. An answer may say that the process has not died in time.
+    /// [`Kind::NotFound`](crate::Kind::NotFound). An answer may say that the process has not died in time.
     ///
     /// # Cancel safety
     /// Dropped once QEMU was marked to die, any verb on the domain finishes it.
