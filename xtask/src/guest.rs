@@ -30,6 +30,9 @@ const BUSYBOX: &str = "busybox-static";
 pub(crate) struct Guest {
     /// The kernel.
     pub(crate) kernel: PathBuf,
+    /// The guest's own tools, which run on the host too.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what is built is tested with it"))]
+    pub(crate) busybox: PathBuf,
     /// The initramfs, not compressed: it is small, and a TCG guest would take longer to unpack it.
     pub(crate) initrd: PathBuf,
 }
@@ -42,11 +45,16 @@ pub(crate) fn image() -> Result<Guest> {
     let folder = step::root().join("target/guest");
     fs::create_dir_all(&folder)?;
     let folder = folder.canonicalize()?;
-    let guest = Guest { kernel: folder.join("vmlinuz"), initrd: folder.join("initrd.img") };
+    let guest = Guest {
+        kernel: folder.join("vmlinuz"),
+        busybox: folder.join("busybox"),
+        initrd: folder.join("initrd.img"),
+    };
     let recipe = folder.join("recipe");
     // The kernel and the initramfs fit each other, so they are made together; the recipe comes last.
     if fs::read_to_string(&recipe).is_ok_and(|made| made == RECIPE)
         && guest.kernel.is_file()
+        && guest.busybox.is_file()
         && guest.initrd.is_file()
     {
         println!("here already: {KERNEL}, {BUSYBOX} (in {})", folder.display());
@@ -59,6 +67,7 @@ pub(crate) fn image() -> Result<Guest> {
     install::extract(&install::dependency(KERNEL, "linux-image-")?, &downloads, &tree)?;
     install::extract(BUSYBOX, &downloads, &tree)?;
     fs::copy(only_child(&tree.join("boot"), "vmlinuz-")?, &guest.kernel)?;
+    fs::copy(tree.join("bin/busybox"), &guest.busybox)?;
     fs::write(&guest.initrd, initramfs(&tree)?)?;
     fs::remove_dir_all(&tree)?;
     fs::write(&recipe, RECIPE)?;
