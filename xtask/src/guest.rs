@@ -31,7 +31,6 @@ pub(crate) struct Guest {
     /// The kernel.
     pub(crate) kernel: PathBuf,
     /// The guest's own tools, which run on the host too.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what is built is tested with it"))]
     pub(crate) busybox: PathBuf,
     /// The initramfs, not compressed: it is small, and a TCG guest would take longer to unpack it.
     pub(crate) initrd: PathBuf,
