@@ -108,7 +108,7 @@ fn a_holder_that_may_not_be_looked_into_is_an_error_and_not_nobody() {
         holder(identity, None).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
     }));
     // Open for as long as the test runs: the number of its inode must not be another test's next.
-    let _kept = std::fs::File::open(&generation.path).unwrap();
+    let _kept = File::open(&generation.path).unwrap();
     std::fs::remove_file(&generation.path).unwrap();
     let resolved = || resolve(&generation.path, identity, Some(running.process)).ok();
     assert!(seen_by_nobody(&|| resolved() == Some(Fate::Unknown(Doubt::Unreadable))));
