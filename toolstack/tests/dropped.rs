@@ -6,10 +6,11 @@ use std::{
     path::PathBuf,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
-use steadfast::{Answer, Boot, Door, Error, Host, Options, Plan, Press, Replace, Request};
+use steadfast::{Answer, Boot, Door, Error, Host, Options, Plan, Press, Repair, Replace, Request};
 
 /// Polls a future so often and no more: `None` where it was not over by then.
 struct Polls<F> {
@@ -47,12 +48,15 @@ impl World {
         let (state, run) = (folders.path().join("s"), folders.path().join("r"));
         let host = Host::open(Options::new(state, run)).await.unwrap();
         let images = tempfile::tempdir_in("/tmp").unwrap();
-        let document = json!({"name": "vm", "accel": "tcg", "memory": "64M",
-            "devices": {"cd0": {"class": "cdrom", "file": null}}});
         let request = Request::default();
-        host.define(document, Replace::Refuse, &request).await.unwrap();
+        host.define(Self::document(), Replace::Refuse, &request).await.unwrap();
         host.start("vm", Boot::Paused, &request).await.unwrap();
         Self { host, images, _folders: folders }
+    }
+
+    fn document() -> Value {
+        json!({"name": "vm", "accel": "tcg", "memory": "64M",
+            "devices": {"cd0": {"class": "cdrom", "file": null}}})
     }
 
     fn image(&self, name: &str) -> String {
@@ -93,7 +97,7 @@ impl World {
     async fn agrees(&self, round: usize) {
         let shown = self.host.show("vm").await.unwrap();
         let path = shown.monitor.unwrap();
-        let patience = std::time::Duration::from_secs(20);
+        let patience = Duration::from_secs(20);
         let options = steadfast_qmp::ConnectOptions::within(patience);
         let monitor = steadfast_qmp::Monitor::connect(path, options).await.unwrap();
         let list = steadfast_qmp::Command::new("qom-list").argument("path", "/machine/peripheral");
@@ -195,5 +199,86 @@ async fn a_medium_change_dropped_at_every_await_is_settled_by_the_next_verb() {
         )
         .await;
     assert!(rounds > 4, "only {rounds} await points");
+    world.end().await;
+}
+
+/// Drops a verb on the domain as a whole after one poll, then after two, until it ends by itself; after each the next
+/// verbs bring the domain up, with its record true, and take it down again.
+async fn dropped_as_a_whole<'a>(
+    world: &'a World,
+    arrange: impl AsyncFn(&'a World),
+    verb: impl Fn(&'a World) -> Verb<'a>,
+) -> usize {
+    let needed = Request { if_needed: true, ..Request::default() };
+    for round in 1..2000 {
+        arrange(world).await;
+        let ended = Polls { future: verb(world), left: round }.await;
+        if world.host.list().await.unwrap().is_empty() {
+            world.host.define(World::document(), Replace::Refuse, &needed).await.unwrap();
+        }
+        // The mark of a destroy stands: what was dropped behind it is finished by the first verb, which then finds
+        // nothing, and the domain may be made again.
+        if world.host.start("vm", Boot::Paused, &needed).await.is_err() {
+            assert!(world.host.list().await.unwrap().is_empty(), "round {round}");
+            world.host.define(World::document(), Replace::Refuse, &needed).await.unwrap();
+            world.host.start("vm", Boot::Paused, &needed).await.unwrap();
+        }
+        world.agrees(round).await;
+        let report = world.host.check(&[], Repair::No, &needed).await.unwrap();
+        assert!(report.clean, "round {round}: {report:?}");
+        if let Some(answer) = ended {
+            assert_eq!(answer.unwrap().worst(), None);
+            return round;
+        }
+    }
+    panic!("the verb never ends");
+}
+
+#[tokio::test]
+async fn a_start_dropped_at_every_await_is_settled_by_the_next_verb() {
+    let world = World::new().await;
+    let rounds = dropped_as_a_whole(
+        &world,
+        async |world| {
+            let now = Request { timeout: Some(Duration::ZERO), ..Request::default() };
+            world.host.stop("vm", &now).await.unwrap();
+        },
+        |world| {
+            Box::pin(async move { world.host.start("vm", Boot::Paused, &Request::default()).await })
+        },
+    )
+    .await;
+    assert!(rounds > 4, "only {rounds} await points");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_stop_dropped_at_every_await_is_settled_by_the_next_verb() {
+    let world = World::new().await;
+    let rounds = dropped_as_a_whole(
+        &world,
+        async |_| {},
+        |world| {
+            Box::pin(async move {
+                let now = Request { timeout: Some(Duration::ZERO), ..Request::default() };
+                world.host.stop("vm", &now).await
+            })
+        },
+    )
+    .await;
+    assert!(rounds > 4, "only {rounds} await points");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_destroy_dropped_at_every_await_is_settled_by_the_next_verb() {
+    let world = World::new().await;
+    let rounds = dropped_as_a_whole(
+        &world,
+        async |_| {},
+        |world| Box::pin(async move { world.host.destroy("vm", &Request::default()).await }),
+    )
+    .await;
+    assert!(rounds > 2, "only {rounds} await points");
     world.end().await;
 }
