@@ -380,21 +380,13 @@ impl<S: Spec> Tx<S> {
     /// Marks the end of whatever runs; `None` where nothing runs.
     pub(crate) fn mark(&mut self, then: Then) -> Decided<S, Option<(Generation, Spawned)>> {
         let row = self.row.as_mut().ok_or(Conflict::Gone)?;
-        row.phase = match row.phase {
+        let (then, spawned) = match row.phase {
             Phase::Defined => return Ok(None),
-            Phase::Building => Phase::Dying { then, spawned: Spawned::Never },
-            Phase::Live => Phase::Dying { then, spawned: Spawned::Maybe },
-            Phase::Dying { then: marked, spawned } => {
-                Phase::Dying { then: marked.max(then), spawned }
-            }
+            Phase::Building => (then, Spawned::Never),
+            Phase::Live => (then, Spawned::Maybe),
+            Phase::Dying { then: marked, spawned } => (marked.max(then), spawned),
         };
-        let spawned = if row.phase == (Phase::Dying { then: Then::Gone, spawned: Spawned::Never })
-            || row.phase == (Phase::Dying { then: Then::Defined, spawned: Spawned::Never })
-        {
-            Spawned::Never
-        } else {
-            Spawned::Maybe
-        };
+        row.phase = Phase::Dying { then, spawned };
         Ok(Some((row.generation, spawned)))
     }
 
