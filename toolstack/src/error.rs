@@ -94,6 +94,12 @@ impl Error {
         self
     }
 
+    /// With the next step, where there is one.
+    #[must_use]
+    pub(crate) fn hinted(self, hint: Option<impl Into<String>>) -> Self {
+        Self { hint: hint.map(Into::into), ..self }
+    }
+
     /// With the next step.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

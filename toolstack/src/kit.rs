@@ -17,6 +17,7 @@ use crate::{
     error::{Error, Kind},
     folder::Berth,
     launch::{self, Arg, Credentials, Inherited, LaunchError, LaunchOrder},
+    problem,
     wire::open_image,
 };
 
@@ -111,15 +112,7 @@ pub(crate) fn refused(error: LaunchError) -> Error {
         LaunchError::NotInstalled { .. } => Some("install it: apt-get install qemu-system-x86"),
         _ => None,
     };
-    let words = Error::new(kind, format!("failed to {error}"));
-    let words = match std::error::Error::source(&error) {
-        Some(source) => words.caused_by(source),
-        None => words,
-    };
-    match hint {
-        Some(hint) => words.hint(hint),
-        None => words,
-    }
+    problem::with_sources(kind, &error).hinted(hint)
 }
 
 fn open(descriptor: &Descriptor, berth: &Berth) -> Result<OwnedFd, Error> {

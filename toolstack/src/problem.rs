@@ -23,14 +23,11 @@ impl From<LockError> for Error {
         };
         let hint = Self::from_lock_hint(&error);
         let words = with_sources(kind, &error);
-        match hint {
-            Some(hint) => words.hint(hint),
-            None => words,
-        }
+        words.hinted(hint)
     }
 }
 
-fn with_sources(kind: Kind, error: &(dyn std::error::Error + 'static)) -> Error {
+pub(crate) fn with_sources(kind: Kind, error: &(dyn std::error::Error + 'static)) -> Error {
     let words = Error::new(kind, format!("failed to {error}"));
     match error.source() {
         Some(source) => words.caused_by(source),
@@ -45,10 +42,7 @@ impl From<StoreError> for Error {
         {
             let hint = Self::from_lock_hint(lock);
             let words = Self::new(Kind::Conflict, format!("failed to {error}")).because(lock);
-            return match hint {
-                Some(hint) => words.hint(hint),
-                None => words,
-            };
+            return words.hinted(hint);
         }
         let (kind, hint) = match &error {
             StoreError::NewerSchema { .. } => {
@@ -71,10 +65,7 @@ impl From<StoreError> for Error {
             _ => (Kind::Environment, None),
         };
         let words = with_sources(kind, &error);
-        match hint {
-            Some(hint) => words.hint(hint),
-            None => words,
-        }
+        words.hinted(hint)
     }
 }
 
@@ -122,10 +113,7 @@ impl From<steadfast_device::Error> for Error {
             Device::Invalid { .. } => {
                 let hint = error.hint();
                 let words = Self::new(Kind::Invalid, error.to_string());
-                match hint {
-                    Some(hint) => words.hint(hint),
-                    None => words,
-                }
+                words.hinted(hint)
             }
             Device::NoRoom { .. } | Device::Taken { .. } => {
                 Self::new(Kind::Conflict, format!("failed to {error}"))
