@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod binary;
+mod disturbed;
 mod document;
 mod failure;
 mod invariant;
@@ -27,6 +28,7 @@ mod trace;
 mod world;
 
 pub use binary::{Profile, build, command_under_test};
+pub use disturbed::described;
 pub use document::Document;
 pub use failure::{Failure, Result};
 pub use invariant::{Baseline, violations};

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use steadfast_tests::{
-    Baseline, Call, Document, Failure, Injection, Result, Stage, World, ensure, stage_of,
-    violations,
+    Baseline, Call, Document, Failure, Injection, Result, Stage, World, described, ensure,
+    stage_of, violations,
 };
 
 /// Kills that every stage must have seen.
@@ -236,26 +236,7 @@ fn kill_once(world: &World, victim: &Victim, round: usize, aim: Aim<'_>) -> Resu
 
 /// Right after the kill: the invariant holds, whoever looks.
 fn judge(world: &World, victim: &Victim) -> Result<()> {
-    let check = world.steadfast(&["check"])?.exits(&[0, 5])?;
-    let allowed = ["pending-intent", "dead-domain"];
-    let kinds = check.finding_kinds();
-    ensure!(
-        kinds.iter().all(|kind| allowed.contains(&kind.as_str())),
-        "check says {}",
-        check.stdout
-    );
-
-    let list = world.steadfast(&["list"])?.done()?;
-    let domains = list.json["domains"].as_array().cloned().unwrap_or_default();
-    let recorded: Vec<u64> = domains.iter().filter_map(|domain| domain["pid"].as_u64()).collect();
-    for process in world.qemus() {
-        ensure!(
-            recorded.contains(&u64::from(process.pid())),
-            "QEMU {} has no row: {}",
-            process.pid(),
-            list.stdout
-        );
-    }
+    let domains = described(world)?;
     let running =
         domains.iter().any(|domain| domain["name"] == victim.domain && domain["running"] == true);
     if running {

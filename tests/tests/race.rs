@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_tests::{Document, Failure, Monitor, Result, Running, World, ensure};
+use steadfast_tests::{Document, Failure, Monitor, Result, Running, World, described, ensure};
 
 const ROUNDS: usize = 200;
 
@@ -72,24 +72,7 @@ fn count(
 
 /// Nobody runs any more: no breach, no QEMU without a row, and the name is free for the next round.
 fn quiescent(world: &World) -> Result<()> {
-    let check = world.steadfast(&["check"])?.exits(&[0, 5])?;
-    let allowed = ["pending-intent", "dead-domain"];
-    let kinds = check.finding_kinds();
-    ensure!(
-        kinds.iter().all(|kind| allowed.contains(&kind.as_str())),
-        "check says {}",
-        check.stdout
-    );
-    let list = world.steadfast(&["list"])?.done()?;
-    let domains = list.json["domains"].as_array().cloned().unwrap_or_default();
-    let recorded: Vec<u64> = domains.iter().filter_map(|domain| domain["pid"].as_u64()).collect();
-    let orphans: Vec<u32> = world
-        .qemus()
-        .iter()
-        .map(|process| process.pid())
-        .filter(|pid| !recorded.contains(&u64::from(*pid)))
-        .collect();
-    ensure!(orphans.is_empty(), "QEMUs without a row: {orphans:?}; list says {}", list.stdout);
+    let domains = described(world)?;
     for domain in &domains {
         if let Some(monitor) = domain["name"]
             .as_str()
