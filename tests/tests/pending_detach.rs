@@ -155,7 +155,9 @@ fn a_detach_ends_though_its_run_folder_is_wiped_while_it_waits() -> Result<()> {
     // The turn is taken by who waits for the guest, and only then.
     while world.run_file("turn").is_none() && !detach.ended(Duration::from_millis(5)) {}
     let uuid = world.show("vm")?["uuid"].as_str().unwrap_or_default().to_owned();
-    std::fs::remove_dir_all(world.run().join(uuid))?;
+    // In one step: the detach makes files there while others are being deleted.
+    let wiped = world.run().with_extension("wiped");
+    std::fs::rename(world.run().join(uuid), &wiped)?;
     let ended = detach.finish()?.exits(&[6, 8, 9])?;
     ensure!(qemu.alive(), "QEMU was ended: {}", ended.stderr);
     phase_is(&world, Some("removing"))?;
