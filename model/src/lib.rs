@@ -19,6 +19,7 @@
 mod answer;
 mod check;
 mod gadget;
+pub mod live;
 mod properties;
 mod qemu;
 mod record;
@@ -37,6 +38,6 @@ pub use crate::{
     run::{Run, Slot},
     scenario::{Act, Rule, Scenario, Sometimes, State},
     tape::{Answer, Request},
-    verb::{Came, Ending, Verb},
+    verb::{Came, Ending, Simulated, Verb},
     world::{Choice, Faults, Place, World},
 };

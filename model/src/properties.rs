@@ -6,17 +6,27 @@ use crate::{Ending, Gadget, Kind, Qemu, Scenario, State, World};
 
 pub(crate) type Holds = fn(&Scenario, &State) -> bool;
 
+/// Whoever schedules threads sees for itself who waits for ever.
+const PATIENCE: &str = "nobody waits for ever";
+
 /// The invariant, and what it rests on.
 pub(crate) const ALWAYS: &[(&str, Holds)] = &[
     ("whatever runs is described", |_, state| described(&state.world)),
     ("what is recorded as present is there", |_, state| present(&state.world)),
     ("a front end has its back ends", |_, state| backed(&state.world)),
     ("no rule is broken in passing", |_, state| state.world.broken.is_none()),
-    ("nobody waits for ever", |scenario, state| !stuck(scenario, state)),
+    (PATIENCE, |scenario, state| !stuck(scenario, state)),
     ("at rest nothing is left", |_, state| {
         state.rest.as_ref().is_none_or(|ending| rested(&state.world, ending))
     }),
 ];
+
+/// What is not so in this state, where processes may be between two requests.
+pub(crate) fn broken(scenario: &Scenario, state: &State) -> Option<&'static str> {
+    let judged = ALWAYS.iter().filter(|(name, _)| *name != PATIENCE);
+    let found = judged.chain(&scenario.always).find(|(_, holds)| !holds(scenario, state));
+    found.map(|(name, _)| *name)
+}
 
 /// Every QEMU has a row of its generation that says so; every front and back end in it an entry of its serial.
 fn described(world: &World) -> bool {

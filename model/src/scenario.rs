@@ -142,7 +142,7 @@ impl Model for Scenario {
 }
 
 impl Scenario {
-    fn acts_of_qemu(&self, state: &State, acts: &mut Vec<Act>) {
+    pub(crate) fn acts_of_qemu(&self, state: &State, acts: &mut Vec<Act>) {
         let faults = state.world.faults;
         for (generation, qemu) in &state.world.qemus {
             let generation = *generation;
@@ -280,7 +280,7 @@ impl State {
         }
     }
 
-    fn finish(&mut self, at: usize, sent: usize, ending: Ending) {
+    pub(crate) fn finish(&mut self, at: usize, sent: usize, ending: Ending) {
         let slot = &mut self.slots[at];
         if let Some(run) = slot.run.take() {
             self.world.bury(at, &run, sent);

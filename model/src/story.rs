@@ -33,7 +33,7 @@ pub(crate) fn story(
     text
 }
 
-fn tell(state: &State, act: Act) -> String {
+pub(crate) fn tell(state: &State, act: Act) -> String {
     let who = |at: usize| match &state.slots[at].run {
         Some(run) => format!("process {at} ({:?})", run.verb),
         None => format!("process {at}"),
@@ -61,7 +61,7 @@ fn tell(state: &State, act: Act) -> String {
     }
 }
 
-fn describe(world: &World) -> String {
+pub(crate) fn describe(world: &World) -> String {
     let mut text = String::new();
     match &world.row {
         None => text.push_str("no row"),

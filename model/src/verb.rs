@@ -3,14 +3,19 @@
 use std::{future::Future, pin::Pin};
 
 use steadfast_protocol::{
-    Definition, DevicePhase, Domain, Door, Entry, Error, Ground, Mend, Outcome, Plan, Press,
-    Replace, Serial, Session, Signal, Swap, Terms, Waited,
+    Definition, DevicePhase, Domain, Door, Entry, Error, Ground, Mend, Outcome, Plan, Platform,
+    Press, Replace, Serial, Session, Signal, Swap, Terms, Waited,
 };
 
-use crate::{Gadget, tape::Sim};
+use crate::Gadget;
 
 /// The one domain of every scenario.
 pub(crate) const DOMAIN: Domain = Domain(1);
+
+/// A platform over this model's devices.
+pub trait Simulated: Platform<Spec = Gadget, Refusal = (), Error = ()> + 'static {}
+
+impl<P: Platform<Spec = Gadget, Refusal = (), Error = ()> + 'static> Simulated for P {}
 
 /// A verb and what it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -93,8 +98,8 @@ impl Ending {
     }
 }
 
-impl From<Error<Sim>> for Ending {
-    fn from(error: Error<Sim>) -> Self {
+impl<P: Simulated> From<Error<P>> for Ending {
+    fn from(error: Error<P>) -> Self {
         match error {
             Error::Conflict(conflict) => Self::Conflict(format!("{conflict:?}")),
             Error::Silent => Self::Error("silent"),
@@ -137,13 +142,16 @@ impl Verb {
     }
 
     /// The production future of this verb.
-    pub(crate) fn future(self, sim: Sim) -> Pin<Box<dyn Future<Output = Ending> + Send>> {
-        Box::pin(async move { self.run(&sim).await.unwrap_or_else(Ending::from) })
+    pub(crate) fn future<P: Simulated>(
+        self,
+        platform: P,
+    ) -> Pin<Box<dyn Future<Output = Ending> + Send>> {
+        Box::pin(async move { self.run(&platform).await.unwrap_or_else(Ending::from) })
     }
 
-    async fn run(self, sim: &Sim) -> Result<Ending, Error<Sim>> {
+    async fn run<P: Simulated>(self, platform: &P) -> Result<Ending, Error<P>> {
         let terms = Terms::default();
-        let mut session = Session::new(sim);
+        let mut session = Session::new(platform);
         let definition = |devices| Definition { layout: SLOTS, document: (), devices };
         match self {
             Self::Define(devices) => {

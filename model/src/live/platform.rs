@@ -1,0 +1,300 @@
+//! One process's platform.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::pending,
+};
+
+use steadfast_locks::{Fast, Permit, Slow};
+use steadfast_protocol::{
+    Command, Domain, Entry, Generation, Heard, Launch, Lost, Patience, Platform, Reply, Row,
+    Serial, Sight, Signal, Standing, Tx, View,
+};
+
+use crate::{Answer, Gadget, Request, tape::Left};
+
+use super::{Shared, Stage, stage::Said};
+
+/// One process's platform: it waits, in its thread, until the stage has an answer.
+///
+/// The future of a process that was killed or dropped is pending for ever; whoever polls it lets go of it, and what
+/// its drop lets go of is nobody's doing any more.
+#[derive(Clone, Debug)]
+pub struct Live<S: Shared<Stage>> {
+    stage: S,
+    at: usize,
+    /// Which of its lives: what a life before left behind does nothing any more.
+    life: usize,
+}
+
+/// A slow lock, held.
+pub struct Hold<S: Shared<Stage>>(Live<S>, Generation);
+
+/// A session, open.
+pub struct Monitor<S: Shared<Stage>>(Live<S>, Generation);
+
+impl<S: Shared<Stage>> Drop for Hold<S> {
+    fn drop(&mut self) {
+        self.0.leave(Left::Lock(self.1));
+    }
+}
+
+impl<S: Shared<Stage>> Drop for Monitor<S> {
+    fn drop(&mut self) {
+        self.0.leave(Left::Session(self.1));
+    }
+}
+
+/// An answer of the wrong kind: the world is wrong, and the verb fails.
+fn wrong<T>() -> Result<T, ()> {
+    Err(())
+}
+
+impl<S: Shared<Stage>> Live<S> {
+    /// The platform of the process at that place, for the verb it has now.
+    pub fn new(stage: S, at: usize) -> Self {
+        let life = stage.until(|stage| Some(stage.life(at)));
+        Self { stage, at, life }
+    }
+
+    fn leave(&self, left: Left) {
+        // A checker that found a deadlock unwinds whoever it stopped in: its mutexes are not to be touched then.
+        if std::thread::panicking() {
+            return;
+        }
+        self.stage.until(|stage| {
+            if stage.life(self.at) == self.life {
+                stage.leave(self.at, left);
+            }
+            Some(())
+        });
+    }
+
+    /// Asks, and does something with the answer before anybody else looks; `None` from that: the process is no more.
+    async fn ask<R>(
+        &self,
+        request: Request,
+        then: impl FnOnce(&mut Stage, Answer) -> Option<R>,
+    ) -> R {
+        let mut then = Some(then);
+        let mut request = Some(request);
+        loop {
+            let said = self.stage.until(|stage| {
+                if let Some(request) = request.take() {
+                    stage.pose(self.at, &request);
+                }
+                Some(match stage.reply(self.at)? {
+                    Said::Answer(answer) => Some(then.take().and_then(|then| then(stage, answer))),
+                    Said::More => None,
+                    Said::Gone => Some(None),
+                })
+            });
+            match said {
+                Some(Some(answer)) => return answer,
+                Some(None) => return pending().await,
+                None => {}
+            }
+        }
+    }
+
+    async fn plainly(&self, request: Request) -> Answer {
+        self.ask(request, |_, answer| Some(answer)).await
+    }
+
+    async fn done(&self, request: Request) -> Result<(), ()> {
+        self.flag(request).await.map(|_| ())
+    }
+
+    async fn flag(&self, request: Request) -> Result<bool, ()> {
+        match self.plainly(request).await {
+            Answer::Flag(flag) => Ok(flag),
+            _ => wrong(),
+        }
+    }
+
+    async fn heard(&self, request: Request) -> Result<Heard, ()> {
+        match self.plainly(request).await {
+            Answer::Heard(heard) => Ok(heard),
+            _ => wrong(),
+        }
+    }
+}
+
+impl<S: Shared<Stage>> Platform for Live<S> {
+    type Spec = Gadget;
+    type Hold = Hold<S>;
+    type Monitor = Monitor<S>;
+    type Refusal = ();
+    type Error = ();
+
+    async fn peek(&self, _: Domain) -> Result<Option<Standing<u8>>, ()> {
+        match self.plainly(Request::Peek).await {
+            Answer::Standing(standing) => Ok(standing),
+            _ => wrong(),
+        }
+    }
+
+    async fn slow(
+        &self,
+        _: &Permit<'_, Slow>,
+        _: Domain,
+        generation: Generation,
+    ) -> Result<Option<Hold<S>>, ()> {
+        let held = self.flag(Request::Slow(generation)).await?;
+        Ok(held.then(|| Hold(self.clone(), generation)))
+    }
+
+    async fn found(
+        &self,
+        _: &Permit<'_, Slow>,
+        _: Domain,
+        generation: Generation,
+    ) -> Result<Hold<S>, ()> {
+        self.done(Request::Found(generation)).await?;
+        Ok(Hold(self.clone(), generation))
+    }
+
+    async fn clear(&self, hold: Hold<S>, _: Domain, generation: Generation) -> Result<(), ()> {
+        self.done(Request::Clear(generation)).await?;
+        drop(hold);
+        Ok(())
+    }
+
+    async fn sweep(&self, _: Domain, generation: Generation) -> Result<(), ()> {
+        self.done(Request::Sweep(generation)).await
+    }
+
+    async fn fast<R: Send + 'static>(
+        &self,
+        permit: Permit<'_, Fast>,
+        _: Option<&Hold<S>>,
+        _: Domain,
+        view: View<u8>,
+        section: impl FnOnce(&mut Tx<Gadget>) -> R + Send + 'static,
+    ) -> Result<R, ()> {
+        let (at, seen) = (self.at, view.clone());
+        let result = self
+            .ask(Request::Fast(view), move |stage, answer| {
+                let Answer::Record(mut tx) = answer else { return Some(wrong()) };
+                let result = section(&mut tx);
+                stage.commit(at, &seen, *tx);
+                (!stage.is_abandoned(at)).then_some(Ok(result))
+            })
+            .await;
+        drop(permit);
+        result
+    }
+
+    async fn prepare(
+        &self,
+        hold: &Hold<S>,
+        _: Domain,
+        _: &Row<Gadget>,
+        devices: &BTreeMap<u8, Entry<Gadget>>,
+    ) -> Result<(), ()> {
+        let prepared = self.flag(Request::Prepare(hold.1, devices.clone())).await?;
+        if prepared { Ok(()) } else { Err(()) }
+    }
+
+    async fn launch(
+        &self,
+        permit: Permit<'_, Fast>,
+        hold: &Hold<S>,
+        _: Domain,
+        section: impl FnOnce(&mut Tx<Gadget>) -> bool + Send + 'static,
+    ) -> Result<Launch<()>, ()> {
+        let at = self.at;
+        let decided = self
+            .ask(Request::Launch, move |stage, answer| {
+                let Answer::Record(mut tx) = answer else { return Some(wrong()) };
+                let decided = section(&mut tx);
+                stage.commit(at, &View::row(), *tx);
+                if !decided {
+                    stage.free_fast();
+                }
+                (decided || !stage.is_abandoned(at)).then_some(Ok(decided))
+            })
+            .await?;
+        if !decided {
+            return Ok(Launch::Declined);
+        }
+        let spawned = self
+            .ask(Request::Spawn(hold.1), move |stage, answer| {
+                (!stage.is_abandoned(at)).then_some(answer == Answer::Flag(true))
+            })
+            .await;
+        drop(permit);
+        Ok(if spawned { Launch::Spawned } else { Launch::Failed(()) })
+    }
+
+    async fn connect(
+        &self,
+        _: &Hold<S>,
+        _: Domain,
+        generation: Generation,
+    ) -> Result<Result<Monitor<S>, Lost>, ()> {
+        match self.plainly(Request::Connect(generation)).await {
+            Answer::Session(session) => Ok(session.map(|()| Monitor(self.clone(), generation))),
+            _ => wrong(),
+        }
+    }
+
+    async fn tell(
+        &self,
+        monitor: &mut Monitor<S>,
+        commands: Vec<Command<Gadget>>,
+    ) -> Result<Vec<Reply<()>>, ()> {
+        match self.plainly(Request::Tell(monitor.1, commands)).await {
+            Answer::Replies(replies) => Ok(replies),
+            _ => wrong(),
+        }
+    }
+
+    async fn signal(&self, monitor: &mut Monitor<S>, signal: Signal) -> Result<Reply<()>, ()> {
+        match self.plainly(Request::Signal(monitor.1, signal)).await {
+            Answer::Replies(mut replies) => replies.pop().ok_or(()),
+            _ => wrong(),
+        }
+    }
+
+    async fn look(&self, monitor: &mut Monitor<S>) -> Result<Option<Sight>, ()> {
+        match self.plainly(Request::Look(monitor.1)).await {
+            Answer::Sight(sight) => Ok(sight),
+            _ => wrong(),
+        }
+    }
+
+    async fn listen(
+        &self,
+        monitor: &mut Monitor<S>,
+        serials: &BTreeSet<Serial>,
+    ) -> Result<Heard, ()> {
+        self.heard(Request::Listen(monitor.1, serials.clone())).await
+    }
+
+    async fn listen_tray(&self, monitor: &mut Monitor<S>, serial: Serial) -> Result<bool, ()> {
+        self.flag(Request::ListenTray(monitor.1, serial)).await
+    }
+
+    async fn watch(
+        &self,
+        _: Domain,
+        generation: Generation,
+        serials: &BTreeSet<Serial>,
+    ) -> Result<Heard, ()> {
+        self.heard(Request::Watch(generation, serials.clone())).await
+    }
+
+    async fn kill(&self, _: Domain, generation: Generation) -> Result<(), ()> {
+        self.done(Request::Kill(generation)).await
+    }
+
+    async fn exited(
+        &self,
+        _: Domain,
+        generation: Generation,
+        patience: Patience,
+    ) -> Result<bool, ()> {
+        self.flag(Request::Exited(generation, patience)).await
+    }
+}

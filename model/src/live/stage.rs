@@ -1,0 +1,254 @@
+//! What the threads share.
+
+use steadfast_protocol::{Tx, View};
+
+use crate::{
+    Act, Answer, Choice, Ending, Gadget, Request, Run, Scenario, State, Verb, properties, story,
+    tape::Left,
+};
+
+use super::{Blow, Director, Offer, Verdict};
+
+/// World, processes and director. Whatever changes it is judged before anybody else looks.
+pub struct Stage {
+    pub(super) state: State,
+    scenario: Scenario,
+    director: Box<dyn Director>,
+    /// Requests answered in each process's verb.
+    answered: Vec<usize>,
+    /// Verbs each process has ended.
+    lives: Vec<usize>,
+    /// What was broken, and who did what up to there.
+    violation: Option<&'static str>,
+    tale: Option<Vec<String>>,
+    described: String,
+}
+
+/// What a request comes to.
+pub(super) enum Said {
+    /// An answer.
+    Answer(Answer),
+    /// One command of several was executed.
+    More,
+    /// The process is no more.
+    Gone,
+}
+
+impl Stage {
+    /// Where a scenario begins.
+    pub fn new(scenario: Scenario, director: impl Director) -> Self {
+        let state =
+            State { world: scenario.world.clone(), slots: scenario.slots.clone(), rest: None };
+        let (answered, lives) = (vec![0; state.slots.len()], vec![0; state.slots.len()]);
+        let director = Box::new(director);
+        Self {
+            state,
+            scenario,
+            director,
+            answered,
+            lives,
+            violation: None,
+            tale: None,
+            described: String::new(),
+        }
+    }
+
+    /// Keeps what happens, to be told where it goes wrong.
+    pub fn telling(mut self) -> Self {
+        self.tale = Some(Vec::new());
+        self
+    }
+
+    /// World and processes.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(super) fn pose(&mut self, at: usize, request: &Request) {
+        if let Some(run) = &mut self.state.slots[at].run {
+            run.request = request.clone();
+            run.told.clear();
+            run.rejected.clear();
+        }
+    }
+
+    /// Answers what the process asks, if that can be now.
+    pub(super) fn reply(&mut self, at: usize) -> Option<Said> {
+        if self.violation.is_some() {
+            return Some(Said::Gone);
+        }
+        let Some(run) = &self.state.slots[at].run else { return Some(Said::Gone) };
+        let choices = self.state.world.choices(at, run, self.scenario.broken);
+        let sending = match &run.request {
+            Request::Tell(_, commands) => commands.len() - run.told.len(),
+            _ => 0,
+        };
+        let offer = Offer {
+            at,
+            number: self.answered[at],
+            request: &run.request,
+            choices: &choices,
+            sending,
+            quiet: self.acts_of_qemu().is_empty(),
+            state: &self.state,
+        };
+        let blow = if run.abandoned { None } else { self.director.strike(&offer) };
+        match blow {
+            Some(Blow::Kill(sent)) => {
+                self.tell(|state| story::tell(state, Act::Kill(at, sent)));
+                self.end(at, sent, Ending::Killed);
+                return Some(Said::Gone);
+            }
+            Some(Blow::Drop(sent)) => {
+                self.tell(|state| story::tell(state, Act::Drop(at, sent)));
+                if self.drop_future(at, sent) {
+                    return Some(Said::Gone);
+                }
+                return self.reply(at);
+            }
+            None => {}
+        }
+        if choices.is_empty() {
+            return None;
+        }
+        let choice = self.director.answer(&offer)?;
+        self.tell(|state| story::tell(state, Act::Step(at, choice)));
+        let answer = self.answer(at, choice);
+        self.judge();
+        Some(match answer {
+            Some(answer) => {
+                self.answered[at] += 1;
+                Said::Answer(answer)
+            }
+            None => Said::More,
+        })
+    }
+
+    fn answer(&mut self, at: usize, choice: Choice) -> Option<Answer> {
+        let mut run = self.state.slots[at].run.take()?;
+        let answer = self.state.world.answer(at, &mut run, choice, self.scenario.broken);
+        self.state.slots[at].run = Some(run);
+        answer
+    }
+
+    /// R13: a section that is queued goes on, and the lock with it. Whether the process is no more.
+    fn drop_future(&mut self, at: usize, sent: usize) -> bool {
+        let Some(run) = &mut self.state.slots[at].run else { return true };
+        if !matches!(run.request, Request::Fast(_) | Request::Launch | Request::Spawn(_)) {
+            self.end(at, sent, Ending::Dropped);
+            return true;
+        }
+        run.abandoned = true;
+        let run: Run = run.clone();
+        self.state.world.close(at, &run, 0);
+        false
+    }
+
+    /// Commits what a section left.
+    pub(super) fn commit(&mut self, at: usize, view: &View<u8>, tx: Tx<Gadget>) {
+        let Some(run) = self.state.slots[at].run.take() else { return };
+        self.state.world.commit(at, &run, view, tx);
+        self.state.slots[at].run = Some(run);
+        self.judge();
+    }
+
+    /// Ends a process whose future was dropped, now that its section is over.
+    pub(super) fn is_abandoned(&mut self, at: usize) -> bool {
+        let abandoned = self.state.slots[at].run.as_ref().is_some_and(|run| run.abandoned);
+        if abandoned {
+            self.end(at, 0, Ending::Dropped);
+        }
+        abandoned
+    }
+
+    pub(super) fn free_fast(&mut self) {
+        self.state.world.fast = None;
+    }
+
+    pub(super) fn leave(&mut self, at: usize, left: Left) {
+        let Some(mut run) = self.state.slots[at].run.take() else { return };
+        self.state.world.leave(at, &mut run, left);
+        self.state.slots[at].run = Some(run);
+        self.judge();
+    }
+
+    pub(super) fn life(&self, at: usize) -> usize {
+        self.lives[at]
+    }
+
+    /// The process's verb, for as long as there is one.
+    pub(super) fn verb(&self, at: usize) -> Option<Verb> {
+        let run = self.state.slots[at].run.as_ref().filter(|_| self.violation.is_none());
+        run.map(|run| run.verb.clone())
+    }
+
+    /// Ends a verb, and begins the next.
+    pub(super) fn end(&mut self, at: usize, sent: usize, ending: Ending) {
+        if !matches!(ending, Ending::Killed | Ending::Dropped)
+            && self.state.world.places.values().any(|place| place.holder == Some(at))
+        {
+            self.state.world.break_rule("a verb ended with its slow lock held");
+        }
+        self.answered[at] = 0;
+        self.lives[at] += 1;
+        self.state.finish(at, sent, ending);
+        self.judge();
+    }
+
+    /// What QEMU and its guest may do now.
+    fn acts_of_qemu(&self) -> Vec<Act> {
+        let mut acts = Vec::new();
+        self.scenario.acts_of_qemu(&self.state, &mut acts);
+        acts
+    }
+
+    /// QEMU's next act; `None`: nothing now. `Some(false)`: and nothing ever again.
+    pub(super) fn act(&mut self) -> Option<bool> {
+        let over = self.violation.is_some();
+        let acts = self.acts_of_qemu();
+        if !over && let Some(act) = self.director.act(&acts) {
+            self.tell(|state| story::tell(state, act));
+            self.state.act(act, self.scenario.broken);
+            self.judge();
+            return Some(true);
+        }
+        let ended = self.state.slots.iter().all(|slot| slot.run.is_none());
+        (over || ended).then_some(false)
+    }
+
+    /// Somebody waits for the domain, alone; what is left is judged.
+    pub(super) fn verdict(&mut self) -> Verdict {
+        if self.violation.is_none() {
+            self.state.rest = Some(self.state.come_to_rest());
+            self.judge();
+        }
+        let broken = self.violation.map(|name| {
+            let tale = self.tale.as_deref().unwrap_or_default();
+            format!("{name}: not so\n{}", tale.join("\n"))
+        });
+        Verdict { state: self.state.clone(), broken }
+    }
+
+    fn judge(&mut self) {
+        if self.violation.is_none() {
+            self.violation = properties::broken(&self.scenario, &self.state);
+        }
+        self.describe();
+    }
+
+    fn tell(&mut self, line: impl FnOnce(&State) -> String) {
+        if let Some(tale) = &mut self.tale {
+            let number = tale.len() + 1;
+            tale.push(format!("{number:3}. {}", line(&self.state)));
+        }
+    }
+
+    fn describe(&mut self) {
+        let Some(tale) = &mut self.tale else { return };
+        let now = story::describe(&self.state.world);
+        if now != self.described {
+            tale.push(format!("       {now}"));
+            self.described = now;
+        }
+    }
+}
