@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use steadfast_tests::{Document, Failure, Result, World, ensure};
+use steadfast_tests::{Document, Failure, Result, Running, World, ensure};
 
 /// q35 without a guest: nobody answers the ACPI request before a reset.
 fn with_a_pending_detach(world: &World) -> Result<()> {
@@ -15,6 +15,13 @@ fn with_a_pending_detach(world: &World) -> Result<()> {
     let pending = world.steadfast(&["detach", "vm", "data", "--timeout", "1"])?.exits(&[6])?;
     ensure!(pending.outcome("data") == "pending", "{}", pending.stdout);
     Ok(())
+}
+
+/// A turn on the query socket is taken by who waits for the guest, and only then.
+fn waits_for_its_guest(world: &World, detach: &Running) -> Result<bool> {
+    let locks = world.steadfast(&["locks"])?.done()?;
+    let held = locks.json["locks"].as_array().cloned().unwrap_or_default();
+    Ok(held.iter().any(|lock| lock["stage"] == "watch" && lock["pid"] == detach.process().pid()))
 }
 
 fn phase_is(world: &World, expected: Option<&str>) -> Result<()> {
@@ -152,8 +159,9 @@ fn a_detach_ends_though_its_run_folder_is_wiped_while_it_waits() -> Result<()> {
     with_a_pending_detach(&world)?;
     let qemu = world.qemu("vm")?;
     let detach = world.spawn(&["detach", "vm", "data", "--timeout", "60"])?;
-    // The turn is taken by who waits for the guest, and only then.
-    while world.run_file("turn").is_none() && !detach.ended(Duration::from_millis(5)) {}
+    while !waits_for_its_guest(&world, &detach)? {
+        ensure!(!detach.ended(Duration::from_millis(5)), "the second detach does not wait");
+    }
     let uuid = world.show("vm")?["uuid"].as_str().unwrap_or_default().to_owned();
     // In one step: the detach makes files there while others are being deleted.
     let wiped = world.run().with_extension("wiped");

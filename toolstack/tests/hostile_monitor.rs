@@ -90,11 +90,10 @@ fn resident_kib() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-async fn attach(host: &Host, disk: &str) -> Result<Option<Error>, Error> {
-    let request = Request { timeout: Some(Duration::from_secs(1)), ..Request::default() };
+async fn attach(host: &Host, disk: &str, request: &Request) -> Result<Option<Error>, Error> {
     let document = json!({"class": "disk", "bus": "scsi", "file": disk, "format": "raw"});
     let devices = vec![("data".to_owned(), document)];
-    Ok(host.attach("vm", devices, Plan::Whole, &request).await?.worst())
+    Ok(host.attach("vm", devices, Plan::Whole, request).await?.worst())
 }
 
 #[tokio::test]
@@ -106,6 +105,7 @@ async fn whatever_a_monitor_does_the_record_is_settled_by_the_next_verb() {
     let host =
         Host::open(Options::new(folders.path().join("s"), folders.path().join("r"))).await.unwrap();
     let request = Request::default();
+    let short = Request { timeout: Some(Duration::from_secs(1)), ..Request::default() };
     let document = json!({"name": "vm", "accel": "tcg", "memory": "64M"});
     host.define(document, Replace::Refuse, &request).await.unwrap();
     host.start("vm", Boot::Paused, &request).await.unwrap();
@@ -179,7 +179,7 @@ async fn whatever_a_monitor_does_the_record_is_settled_by_the_next_verb() {
     let before = resident_kib();
     for (name, serve) in cases {
         let impostor = Impostor::take(&command, serve);
-        let error = match attach(&host, disk).await {
+        let error = match attach(&host, disk, &short).await {
             Ok(Some(error)) | Err(error) => error,
             Ok(None) => panic!("{name}: attached"),
         };
@@ -191,7 +191,7 @@ async fn whatever_a_monitor_does_the_record_is_settled_by_the_next_verb() {
         host.wait("vm", None, &request).await.unwrap();
         let shown = host.show("vm").await.unwrap();
         assert!(shown.devices.is_empty(), "{name}: {:?}", shown.devices);
-        assert_eq!(attach(&host, disk).await.unwrap(), None, "{name}");
+        assert_eq!(attach(&host, disk, &request).await.unwrap(), None, "{name}");
         let ids = vec!["data".to_owned()];
         host.detach("vm", ids, steadfast::Press::Wait, &request).await.unwrap();
     }

@@ -16,9 +16,12 @@ use crate::support::{NOBODY, Run, args, descriptors, inherited, launch, real, st
 #[test]
 fn the_process_is_nobodys_child_in_a_session_of_its_own_and_holds_alive_as_descriptor_0() {
     let run = Run::new();
-    let process = run.launch(run.order("/bin/sleep", args(["600"]))).unwrap().unwrap();
+    let order = run.order("/bin/sh", args(["-c", "echo runs; exec sleep 600"]));
+    let process = run.launch(order).unwrap().unwrap();
     assert_eq!(run.probe(), Alive::Held);
     assert_eq!(pid(&run.alive).unwrap(), Some(process.pid));
+    // The launch is over when the exec has begun; what it closes is closed when the program runs.
+    run.until_it_says_something();
     let log = real(&run.log);
     assert_eq!(descriptors(process), [(0, real(&run.alive)), (1, log.clone()), (2, log)]);
     assert_eq!(run.log.metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -48,9 +51,7 @@ fn only_the_meant_descriptors_arrive_in_their_order_whatever_else_is_open() {
     order.descriptors = files.into_iter().map(|(name, file)| inherited(name, file)).collect();
     let process = run.launch(order).unwrap().unwrap();
     drop(strays);
-    while std::fs::read(&run.log).unwrap().is_empty() {
-        std::thread::yield_now();
-    }
+    run.until_it_says_something();
     assert_eq!(std::fs::read_to_string(&run.log).unwrap(), "a=4 c=5,b=3\n");
     let found: Vec<_> =
         descriptors(process).into_iter().filter(|(number, _)| *number >= 3).collect();

@@ -76,6 +76,13 @@ impl Run {
         probe(&self.alive, &self.identity).unwrap()
     }
 
+    /// Waits until the log is not empty.
+    pub(crate) fn until_it_says_something(&self) {
+        while std::fs::read(&self.log).unwrap().is_empty() {
+            std::thread::yield_now();
+        }
+    }
+
     /// Waits for a process to end.
     pub(crate) fn wait(&self, process: ProcessId) {
         if let Some(pidfd) = Pidfd::open(process).unwrap() {
