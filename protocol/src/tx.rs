@@ -37,9 +37,6 @@ pub(crate) struct Thing<S: Spec> {
     pub(crate) entry: Entry<S>,
 }
 
-/// Result of a decision.
-pub(crate) type Decided<S, T> = Result<T, Conflict<S>>;
-
 impl<S: Spec> Tx<S> {
     /// What a platform read for the view it was asked for.
     pub fn load(loaded: Loaded<S>) -> Self {
@@ -70,8 +67,8 @@ impl<S: Spec> Tx<S> {
     /// All of a decision or nothing of it.
     pub(crate) fn whole<T>(
         &mut self,
-        decide: impl FnOnce(&mut Self) -> Decided<S, T>,
-    ) -> Decided<S, T> {
+        decide: impl FnOnce(&mut Self) -> Result<T, Conflict<S>>,
+    ) -> Result<T, Conflict<S>> {
         let before = self.clone();
         let decided = decide(self);
         if decided.is_err() {
@@ -87,7 +84,7 @@ impl<S: Spec> Tx<S> {
     }
 
     /// R7: the row exists and is still of that generation, whatever its phase.
-    pub(crate) fn same(&mut self, generation: Generation) -> Decided<S, &mut Row<S>> {
+    pub(crate) fn same(&mut self, generation: Generation) -> Result<&mut Row<S>, Conflict<S>> {
         let row = self.row.as_mut().ok_or(Conflict::Gone)?;
         if row.generation != generation {
             return Err(Conflict::Overtaken { now: row.generation });
@@ -96,7 +93,7 @@ impl<S: Spec> Tx<S> {
     }
 
     /// R7 and R9: the row runs, as the generation the operation began on.
-    pub(crate) fn running(&mut self, generation: Generation) -> Decided<S, &mut Row<S>> {
+    pub(crate) fn running(&mut self, generation: Generation) -> Result<&mut Row<S>, Conflict<S>> {
         let row = self.same(generation)?;
         match row.phase {
             Phase::Live => Ok(row),
@@ -105,7 +102,7 @@ impl<S: Spec> Tx<S> {
     }
 
     /// The row has no QEMU.
-    pub(crate) fn defined(&self) -> Decided<S, ()> {
+    pub(crate) fn defined(&self) -> Result<(), Conflict<S>> {
         match self.row.as_ref().ok_or(Conflict::Gone)?.phase {
             Phase::Defined => Ok(()),
             phase => Err(Conflict::Phase(phase)),
@@ -120,7 +117,7 @@ impl<S: Spec> Tx<S> {
     }
 
     /// The record has not moved on since its user looked.
-    pub(crate) fn expect(&self, revision: Option<Revision>) -> Decided<S, ()> {
+    pub(crate) fn expect(&self, revision: Option<Revision>) -> Result<(), Conflict<S>> {
         let row = self.row.as_ref().ok_or(Conflict::Gone)?;
         match revision {
             Some(wanted) if wanted != row.revision => {
@@ -141,7 +138,11 @@ impl<S: Spec> Tx<S> {
     }
 
     /// A new domain.
-    pub(crate) fn define(&mut self, row: Row<S>, devices: Vec<(S::Id, S)>) -> Decided<S, ()> {
+    pub(crate) fn define(
+        &mut self,
+        row: Row<S>,
+        devices: Vec<(S::Id, S)>,
+    ) -> Result<(), Conflict<S>> {
         if self.row.is_some() {
             return Err(Conflict::DomainExists);
         }
@@ -153,7 +154,7 @@ impl<S: Spec> Tx<S> {
     }
 
     /// A device into a row that has no QEMU: no effect, so no intent.
-    pub(crate) fn record(&mut self, id: S::Id, spec: S) -> Decided<S, ()> {
+    pub(crate) fn record(&mut self, id: S::Id, spec: S) -> Result<(), Conflict<S>> {
         let entry = self.fit(&id, spec, DevicePhase::Defined)?;
         self.devices.insert(id, entry);
         Ok(())
@@ -164,7 +165,7 @@ impl<S: Spec> Tx<S> {
         &mut self,
         generation: Generation,
         wanted: Vec<(S::Id, S)>,
-    ) -> Decided<S, Vec<Thing<S>>> {
+    ) -> Result<Vec<Thing<S>>, Conflict<S>> {
         self.running(generation)?;
         let mut things = Vec::new();
         for (id, spec) in wanted {
@@ -178,7 +179,7 @@ impl<S: Spec> Tx<S> {
         Ok(things)
     }
 
-    fn fit(&mut self, id: &S::Id, spec: S, phase: DevicePhase<S>) -> Decided<S, Entry<S>> {
+    fn fit(&mut self, id: &S::Id, spec: S, phase: DevicePhase<S>) -> Result<Entry<S>, Conflict<S>> {
         if self.devices.contains_key(id) {
             return Err(Conflict::DeviceExists(id.clone()));
         }
@@ -204,7 +205,7 @@ impl<S: Spec> Tx<S> {
         &mut self,
         generation: Generation,
         asked: &BTreeSet<Serial>,
-    ) -> Decided<S, BTreeMap<S::Id, Entry<S>>> {
+    ) -> Result<BTreeMap<S::Id, Entry<S>>, Conflict<S>> {
         self.running(generation)?;
         for entry in self.devices.values_mut() {
             let awaited = entry.phase.is_awaited();
@@ -221,7 +222,7 @@ impl<S: Spec> Tx<S> {
         &mut self,
         generation: Generation,
         ids: &[S::Id],
-    ) -> Decided<S, Vec<Thing<S>>> {
+    ) -> Result<Vec<Thing<S>>, Conflict<S>> {
         self.running(generation)?;
         let mut things = Vec::new();
         for id in ids {
@@ -246,7 +247,7 @@ impl<S: Spec> Tx<S> {
         generation: Generation,
         id: &S::Id,
         medium: Option<S::Medium>,
-    ) -> Decided<S, Thing<S>> {
+    ) -> Result<Thing<S>, Conflict<S>> {
         self.running(generation)?;
         let serial = Serial(self.draw());
         let entry = self.devices.get_mut(id).ok_or_else(|| Conflict::NoDevice(id.clone()))?;
@@ -268,7 +269,7 @@ impl<S: Spec> Tx<S> {
         id: &S::Id,
         intent: Serial,
         end: End<S>,
-    ) -> Decided<S, ()> {
+    ) -> Result<(), Conflict<S>> {
         self.same(generation)?;
         let Some(entry) = self.entry(id, intent) else {
             return Err(Conflict::Replaced(id.clone()));
@@ -314,7 +315,7 @@ impl<S: Spec> Tx<S> {
     }
 
     /// Takes devices out of a row that has no QEMU.
-    pub(crate) fn unrecord(&mut self, ids: &[S::Id]) -> Decided<S, ()> {
+    pub(crate) fn unrecord(&mut self, ids: &[S::Id]) -> Result<(), Conflict<S>> {
         for id in ids {
             self.devices.remove(id).ok_or_else(|| Conflict::NoDevice(id.clone()))?;
         }
@@ -326,7 +327,7 @@ impl<S: Spec> Tx<S> {
         &mut self,
         id: &S::Id,
         medium: Option<S::Medium>,
-    ) -> Decided<S, ()> {
+    ) -> Result<(), Conflict<S>> {
         let entry = self.devices.get_mut(id).ok_or_else(|| Conflict::NoDevice(id.clone()))?;
         if entry.spec.medium().is_none() {
             return Err(Conflict::NoDrive(id.clone()));
@@ -336,7 +337,7 @@ impl<S: Spec> Tx<S> {
     }
 
     /// `Defined` to `Building`: reads the devices recorded so far and gives each its serial.
-    pub(crate) fn build(&mut self, generation: Generation) -> Decided<S, ()> {
+    pub(crate) fn build(&mut self, generation: Generation) -> Result<(), Conflict<S>> {
         let row = self.row.as_mut().ok_or(Conflict::Gone)?;
         if row.phase != Phase::Defined {
             return Err(Conflict::Phase(row.phase));
@@ -357,7 +358,7 @@ impl<S: Spec> Tx<S> {
     }
 
     /// `Building` back to `Defined`, under that generation's slow lock: its owner is dead or gives up.
-    pub(crate) fn unbuild(&mut self, generation: Generation) -> Decided<S, ()> {
+    pub(crate) fn unbuild(&mut self, generation: Generation) -> Result<(), Conflict<S>> {
         let row = self.same(generation)?;
         if row.phase != Phase::Building {
             return Err(Conflict::Phase(row.phase));
@@ -378,7 +379,10 @@ impl<S: Spec> Tx<S> {
     }
 
     /// Marks the end of whatever runs; `None` where nothing runs.
-    pub(crate) fn mark(&mut self, then: Then) -> Decided<S, Option<(Generation, Spawned)>> {
+    pub(crate) fn mark(
+        &mut self,
+        then: Then,
+    ) -> Result<Option<(Generation, Spawned)>, Conflict<S>> {
         let row = self.row.as_mut().ok_or(Conflict::Gone)?;
         let (then, spawned) = match row.phase {
             Phase::Defined => return Ok(None),
@@ -391,7 +395,7 @@ impl<S: Spec> Tx<S> {
     }
 
     /// Ends a marked generation that is seen dead. `Ok(None)`: not dead yet.
-    pub(crate) fn finish(&mut self, generation: Generation) -> Decided<S, Option<Then>> {
+    pub(crate) fn finish(&mut self, generation: Generation) -> Result<Option<Then>, Conflict<S>> {
         let alive = self.alive;
         let row = self.same(generation)?;
         let Phase::Dying { then, spawned } = row.phase else {
@@ -447,7 +451,7 @@ impl<S: Spec> Tx<S> {
         &mut self,
         generation: Generation,
         entries: BTreeMap<S::Id, Entry<S>>,
-    ) -> Decided<S, ()> {
+    ) -> Result<(), Conflict<S>> {
         self.defined()?;
         if let Some(row) = &mut self.row {
             row.phase = Phase::Live;
@@ -474,7 +478,7 @@ impl<S: Spec> Tx<S> {
         generation: Generation,
         id: S::Id,
         entry: Entry<S>,
-    ) -> Decided<S, ()> {
+    ) -> Result<(), Conflict<S>> {
         self.running(generation)?;
         self.counter = self.counter.max(entry.serial.0).max(entry.medium.0);
         let taken = self.devices.get(&id);
