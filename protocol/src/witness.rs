@@ -3,7 +3,8 @@
 //! While one lives its owner can do nothing else, so the lock cannot be released between a proof and its use.
 
 use crate::{
-    Conflict, Error, Id, Outcome, Outcomes, Owner, Platform, Reply, Revision, Step, View,
+    Acknowledged, Conflict, DevicePhase, Error, Id, Outcome, Outcomes, Owner, Platform, Reply,
+    Revision, Step, View,
     tx::{End, Thing},
 };
 
@@ -215,13 +216,14 @@ impl<P: Platform> Refused<'_, '_, P> {
 
 impl<'s, P: Platform> Owner<'s, P> {
     /// Takes devices out that a plan had plugged; answers which the guest has not let go, and which it refused to.
-    async fn withdraw(&mut self, things: Vec<Thing<P::Spec>>) -> Result<Kept<P>, Error<P>> {
-        let marked = things
-            .iter()
-            .cloned()
-            .map(|thing| (thing, End::Leaving(crate::Acknowledged::No)))
-            .collect();
+    async fn withdraw(&mut self, mut things: Vec<Thing<P::Spec>>) -> Result<Kept<P>, Error<P>> {
+        let acknowledged = Acknowledged::No;
+        let marked =
+            things.iter().cloned().map(|thing| (thing, End::Leaving(acknowledged))).collect();
         self.end(marked).await?;
+        for thing in &mut things {
+            thing.entry.phase = DevicePhase::Removing { acknowledged };
+        }
         let departed = self.depart(things).await?;
         let still: Vec<_> = departed.left.iter().map(|thing| thing.id.clone()).collect();
         self.acknowledge(departed.left).await?;
