@@ -286,6 +286,36 @@ fn open(path: &Path, identity: &AliveIdentity) -> io::Result<Result<File, Doubt>
 mod tests {
     use super::*;
 
+    /// The copy is one that a fork in another thread has.
+    #[test]
+    fn who_asked_leaves_no_lock_though_a_copy_of_its_descriptor_stays_open() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let asked = File::open(file.path()).unwrap();
+        let _copy = asked.try_clone().unwrap();
+        rustix::fs::flock(&asked, FlockOperation::NonBlockingLockShared).unwrap();
+        drop(Briefly(asked));
+        assert!(rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok());
+    }
+
+    #[test]
+    fn a_look_that_the_kernel_refuses_is_an_error_and_no_doubt() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alive");
+        let identity = AliveFile::create(&path).unwrap();
+        let open = |path: &Path| open(path, &identity).map(|found| found.map(drop));
+        assert_eq!(open(&path).unwrap(), Ok(()));
+        assert_eq!(open(&path.join("x")).unwrap(), Err(Doubt::Replaced));
+        assert_eq!(open(&folder.path().join("x")).unwrap(), Err(Doubt::Missing));
+        crate::refused::with(libc::SYS_openat, libc::EMFILE, || assert!(open(&path).is_err()));
+        crate::refused::with(libc::SYS_flock, libc::ENOLCK, || {
+            assert!(probe(&path, &identity).is_err());
+            assert!(abandon(&path, &identity).is_err());
+        });
+        std::fs::rename(&path, folder.path().join("aside")).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+        assert_eq!(open(&path).unwrap(), Err(Doubt::Replaced), "a pipe is not waited for");
+    }
+
     #[test]
     fn only_a_process_that_nobody_can_be_is_dead() {
         let process = ProcessId::current();

@@ -92,3 +92,62 @@ impl Drop for Alarm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+    use std::task::Wake;
+
+    use super::*;
+
+    /// Counts, and tells.
+    struct Bell(AtomicUsize, mpsc::Sender<()>);
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            self.1.send(()).unwrap();
+        }
+    }
+
+    fn bell() -> (Arc<Bell>, mpsc::Receiver<()>) {
+        let (sender, rung) = mpsc::channel();
+        (Arc::new(Bell(AtomicUsize::new(0), sender)), rung)
+    }
+
+    #[test]
+    fn alarms_of_one_instant_all_ring() {
+        let (clock, (bell, rung)) = (Clock::new(), bell());
+        let at = Instant::now();
+        let _alarms = [(); 3].map(|()| clock.wake_at(at, Arc::clone(&bell).into()).unwrap());
+        for _ in 0..3 {
+            rung.recv().unwrap();
+        }
+    }
+
+    #[test]
+    fn an_alarm_that_is_dropped_is_forgotten_and_the_others_are_not() {
+        let clock = Clock::new();
+        let late = Instant::now() + Duration::from_secs(600);
+        let [first, second] = [(); 2].map(|()| clock.wake_at(late, Waker::noop().clone()).unwrap());
+        let due = || clock.alarms.lock().due.keys().copied().collect::<Vec<_>>();
+        assert_eq!(due(), [first.key, second.key]);
+        drop(first);
+        assert_eq!(due(), [second.key]);
+    }
+
+    #[test]
+    fn an_alarm_that_is_set_as_the_thread_is_about_to_end_rings() {
+        let (clock, (bell, rung)) = (Clock::new(), bell());
+        drop(clock.wake_at(Instant::now(), Waker::noop().clone()).unwrap());
+        let mut alarms = clock.alarms.lock();
+        // Meanwhile the thread gives up waiting for an alarm, and then waits for this mutex.
+        std::thread::sleep(LINGER + Duration::from_millis(100));
+        let at = Instant::now();
+        assert!(alarms.running);
+        alarms.due.insert((at, u64::MAX), bell.into());
+        drop(alarms);
+        rung.recv().unwrap();
+    }
+}

@@ -192,6 +192,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::{interrupted, refused};
 
     fn place() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
@@ -315,5 +316,75 @@ mod tests {
         std::fs::write(&path, "of another").unwrap();
         lock.remove().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "of another");
+    }
+
+    #[test]
+    fn a_removed_lock_leaves_no_file() {
+        let (_folder, path) = place();
+        FileLock::acquire(&path).unwrap().remove().unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_lock_that_the_kernel_refuses_is_an_error_and_neither_held_nor_free() {
+        let (_folder, path) = place();
+        std::fs::write(&path, "").unwrap();
+        let is_io = |error| matches!(error, LockError::Io { .. });
+        refused::with(libc::SYS_flock, libc::ENOLCK, || {
+            assert!(FileLock::acquire(&path).is_err_and(is_io));
+            assert!(FileLock::try_acquire(&path).is_err_and(is_io));
+            assert!(FileLock::is_held(&path).is_err_and(is_io));
+        });
+        refused::with(libc::SYS_openat, libc::EMFILE, || {
+            assert!(FileLock::acquire(&path).is_err_and(is_io));
+            assert!(FileLock::is_held(&path).is_err_and(is_io));
+        });
+        refused::with(libc::SYS_fstatfs, libc::EIO, || {
+            assert!(FileLock::acquire(&path).is_err_and(is_io), "nobody knows where it lies");
+        });
+    }
+
+    #[test]
+    fn whether_a_path_still_names_the_file_is_not_guessed() {
+        let (folder, _) = place();
+        let inner = folder.path().join("inner");
+        std::fs::create_dir(&inner).unwrap();
+        let file = LockFile::open(&inner.join("lock")).unwrap();
+        assert!(file.is_current().unwrap());
+        std::fs::rename(&inner, folder.path().join("aside")).unwrap();
+        assert!(!file.is_current().unwrap());
+        std::fs::write(&inner, "no folder any more").unwrap();
+        assert!(file.is_current().is_err());
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_lock_is_asked_about_without_waiting() {
+        let (_folder, path) = place();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+        assert!(!FileLock::is_held(&path).unwrap());
+        assert!(matches!(FileLock::acquire(&path), Err(LockError::Foreign { .. })));
+    }
+
+    #[test]
+    fn a_link_is_not_asked_about() {
+        let (folder, path) = place();
+        let target = folder.path().join("target");
+        let _held = FileLock::acquire(&target).unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        assert!(FileLock::is_held(&path).is_err());
+    }
+
+    #[test]
+    fn a_signal_does_not_end_a_wait() {
+        let (_folder, path) = place();
+        let lock = FileLock::acquire(&path).unwrap();
+        let inode = lock.file.metadata().unwrap().ino();
+        let waiter = std::thread::Builder::new().name("file-wait".into()).spawn({
+            let path = path.clone();
+            move || FileLock::acquire(&path).map(drop)
+        });
+        interrupted::once_waiting("file-wait", "FLOCK", inode);
+        drop(lock);
+        waiter.unwrap().join().unwrap().unwrap();
     }
 }

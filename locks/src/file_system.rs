@@ -56,6 +56,11 @@ mod tests {
     }
 
     #[test]
+    fn the_magic_number_is_read_as_the_kernel_has_it() {
+        assert_eq!(magic(&rustix::fs::statfs("/proc").unwrap()), 0x9fa0);
+    }
+
+    #[test]
     fn local_file_systems_are_accepted() {
         let folder = tempfile::tempdir().unwrap();
         check_file_system(folder.path()).unwrap();

@@ -40,12 +40,16 @@ mod file_lock;
 mod file_system;
 mod held;
 pub mod hierarchy;
+#[cfg(test)]
+mod interrupted;
 mod kernel_locks;
 pub mod lockdep;
 mod owner;
 mod page;
 pub mod process;
 mod queue;
+#[cfg(test)]
+mod refused;
 mod table;
 mod turnstile;
 

@@ -172,6 +172,7 @@ mod tests {
     use super::*;
     use crate::file_lock::FileLock;
     use crate::page::Page;
+    use crate::refused;
 
     fn claim(process: ProcessId) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
@@ -228,5 +229,28 @@ mod tests {
         let _lock = FileLock::acquire(&path).unwrap();
         let text = Owner::of(&path).unwrap().unwrap().to_string();
         assert_eq!(text, format!("pid {} (attach, stage intent, for 0 s)", std::process::id()));
+    }
+
+    #[test]
+    fn an_owner_that_cannot_be_looked_for_is_an_error_and_not_nobody() {
+        let (folder, path) = claim(ProcessId::current());
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(Owner::of(&link).is_err(), "it may lead anywhere");
+        refused::with(libc::SYS_openat, libc::EMFILE, || {
+            assert!(Owner::of(&path).is_err() && list(folder.path()).is_err());
+        });
+    }
+
+    #[test]
+    fn a_list_is_of_files_in_all_folders_below() {
+        let (folder, path) = claim(ProcessId::current());
+        let inner = folder.path().join("a/b");
+        std::fs::create_dir_all(&inner).unwrap();
+        std::fs::copy(&path, inner.join("lock")).unwrap();
+        std::os::unix::fs::symlink(&path, inner.join("link")).unwrap();
+        let _held = [&path, &inner.join("lock")].map(|path| FileLock::acquire(path).unwrap());
+        assert_eq!(list(folder.path()).unwrap().len(), 2);
+        assert_eq!(list(&folder.path().join("missing")).unwrap(), []);
     }
 }

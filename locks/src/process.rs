@@ -163,6 +163,7 @@ impl Stat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refused;
 
     fn stat(name: &str, state: &str, threads: u32) -> Vec<u8> {
         format!("42 ({name}) {state} 1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 {threads} 0 777 0 0\n")
@@ -227,5 +228,22 @@ mod tests {
         // SAFETY: waits for the child made just now and nobody else's.
         unsafe { libc::waitpid(child, &raw mut status, 0) };
         status == 0
+    }
+
+    #[test]
+    fn a_process_that_cannot_be_looked_at_is_an_error_and_one_that_ends_meanwhile_is_gone() {
+        let own = std::process::id();
+        let ended = refused::with(libc::SYS_read, libc::ESRCH, || ProcessId::of(own));
+        assert_eq!(ended.unwrap(), None);
+        assert!(refused::with(libc::SYS_read, libc::EIO, || ProcessId::of(own)).is_err());
+        refused::with(libc::SYS_openat, libc::EMFILE, || {
+            assert!(ProcessId::of(own).is_err());
+            assert!(boot_id().is_err());
+        });
+    }
+
+    #[test]
+    fn a_boot_has_a_name() {
+        assert_eq!(boot_id().unwrap().len(), "01234567-89ab-cdef-0123-456789abcdef".len());
     }
 }

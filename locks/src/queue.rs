@@ -292,6 +292,7 @@ mod tests {
         queue.stand(claim(), Reply::Task(reply));
         drop(held);
         let next = answer.try_recv().unwrap().unwrap();
+        assert_eq!(next.ticket(), 2, "the turn of the process is not lost with those who are gone");
         queue.stand(claim(), Reply::Thread(mpsc::sync_channel(1).0));
         drop(next);
         assert!(!FileLock::is_held(&path).unwrap());
@@ -309,6 +310,20 @@ mod tests {
         assert!(queue.attempt(claim()).unwrap().is_none());
         queue.leave(0);
         assert!(queue.attempt(claim()).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_signal_does_not_end_a_wait_in_the_queue() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("slow");
+        let [first, second] = [(); 2].map(|()| Queue::new(path.clone(), Weak::new()));
+        let held = first.attempt(claim()).unwrap().unwrap();
+        let (reply, answer) = mpsc::sync_channel(1);
+        second.stand(claim(), Reply::Thread(reply));
+        let inode = std::os::unix::fs::MetadataExt::ino(&held.file().metadata().unwrap());
+        crate::interrupted::once_waiting("lock-wait", "OFDLCK", inode);
+        drop(held);
+        drop(answer.recv().unwrap().unwrap());
     }
 
     #[test]

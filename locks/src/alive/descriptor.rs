@@ -129,7 +129,13 @@ fn is_gone(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::MetadataExt;
+
+    use rustix::fs::FlockOperation;
+
     use super::*;
+    use crate::refused;
 
     #[test]
     fn only_an_exclusive_flock_that_is_held_counts() {
@@ -154,5 +160,60 @@ mod tests {
         assert!(lives_and_locks(&format!("pos:\t0\nflags:\t0100002\nmnt_id:\t28\n{lock}")));
         assert!(!lives_and_locks(&format!("pos:\t0\nflags:\t02100002\nmnt_id:\t28\n{lock}")));
         assert!(!lives_and_locks("pos:\t0\nflags:\t0100002\nmnt_id:\t28\n"));
+    }
+
+    fn of(file: &File) -> Descriptor {
+        Descriptor { pid: std::process::id(), number: file.as_raw_fd().to_string().into() }
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_is_an_error_unless_it_says_that_one_may_not_look() {
+        let own = std::process::id();
+        let file = tempfile::tempfile().unwrap();
+        let descriptor = of(&file);
+        refused::with(libc::SYS_openat, libc::EMFILE, || {
+            assert!(all(own).is_err() && lock_table().is_err());
+            assert!(descriptor.carries_lock().is_err() && descriptor.content().is_err());
+        });
+        refused::with(libc::SYS_openat, libc::EACCES, || {
+            assert!(all(own).unwrap().is_none());
+            assert!(descriptor.carries_lock().is_err());
+            assert_eq!(descriptor.content().unwrap(), None);
+        });
+        let shown = |errno| refused::with(libc::SYS_statx, errno, || descriptor.file());
+        assert!(shown(libc::EMFILE).is_err());
+        assert_eq!(shown(libc::EACCES).unwrap(), Shown::Refused);
+        assert_eq!(shown(libc::EIO).unwrap(), Shown::Nothing);
+    }
+
+    #[test]
+    fn a_process_that_is_gone_has_no_descriptors() {
+        assert!(all(u32::MAX).unwrap().is_some_and(|all| all.is_empty()));
+        let gone = Descriptor::first(u32::MAX);
+        assert_eq!(gone.file().unwrap(), Shown::Nothing);
+        assert!(!gone.carries_lock().unwrap());
+        assert_eq!(gone.content().unwrap(), None);
+        let ends = || refused::with(libc::SYS_openat, libc::ESRCH, || all(u32::MAX));
+        assert!(ends().unwrap().is_some());
+    }
+
+    #[test]
+    fn the_kernels_table_has_the_locks_that_are_held() {
+        let file = tempfile::tempfile().unwrap();
+        let own = (std::process::id(), file.metadata().unwrap().ino());
+        rustix::fs::flock(&file, FlockOperation::LockExclusive).unwrap();
+        assert!(lock_table().unwrap().contains(&own));
+        rustix::fs::flock(&file, FlockOperation::Unlock).unwrap();
+        assert!(!lock_table().unwrap().contains(&own));
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_writes_to_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alive");
+        rustix::fs::mkfifoat(CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let pipe = File::options().read(true).custom_flags(flags).open(&path).unwrap();
+        assert!(of(&pipe).content().is_err());
     }
 }

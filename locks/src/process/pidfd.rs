@@ -211,4 +211,25 @@ mod tests {
         assert_eq!((first.unwrap(), second.unwrap()), (Waited::Exited, Waited::Exited));
         assert_eq!(pidfd.exited(Some(Instant::now())).await.unwrap(), Waited::Exited);
     }
+
+    #[test]
+    fn no_process_has_a_number_that_is_none() {
+        for pid in [0, u32::MAX] {
+            assert!(Pidfd::open(ProcessId { pid, started: 1 }).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn a_long_wait_is_made_of_several_and_ends_with_the_last() {
+        assert_eq!(timespec(Duration::MAX), Timespec { tv_sec: 86_400, tv_nsec: 0 });
+        assert_eq!(timespec(Duration::from_nanos(5)), Timespec { tv_sec: 0, tv_nsec: 5 });
+        let child = Sleeper::start();
+        let pidfd = Pidfd::open(child.process()).unwrap().unwrap();
+        // A kernel that says at once that each part is over.
+        crate::refused::with(libc::SYS_ppoll, 0, || {
+            let deadline = Instant::now() + MOST_PER_POLL + Duration::from_millis(100);
+            assert_eq!(pidfd.wait(Some(deadline)).unwrap(), Waited::TimedOut);
+            assert!(deadline - Instant::now() <= MOST_PER_POLL);
+        });
+    }
 }
