@@ -251,7 +251,12 @@ impl<P: Platform> Session<'_, P> {
                 let rejected = std::mem::take(&mut removal.rejected);
                 // Beginning settles: what is gone is taken out there.
                 let of = Some(removal.generation);
-                if let Ground::Live(owner) = self.begin_again(domain, of, asked, rejected).await? {
+                let ground = match self.begin_again(domain, of, asked, rejected).await {
+                    // The removal was begun: its intent stands.
+                    Err(Error::Silent) => return Err(Error::Unknown),
+                    ground => ground?,
+                };
+                if let Ground::Live(owner) = ground {
                     removal.asked = owner.asked;
                     removal.rejected = owner.rejected;
                 }
