@@ -1,12 +1,10 @@
 //! What a request is answered.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
-use steadfast_protocol::{
-    Generation, Heard, Lost, Patience, Phase, Reply, Serial, Signal, Step, View,
-};
+use steadfast_protocol::{Generation, Heard, Lost, Phase, Reply, Serial, Signal, Step, View};
 
-use crate::{Answer, Choice, Holder, Place, Qemu, Request, Rule, Run, World};
+use crate::{Answer, Choice, Holder, Place, Qemu, Request, Rule, Run, World, passing};
 
 impl World {
     /// Answers the request; `None`: a command of a batch was executed, and there are more.
@@ -17,100 +15,127 @@ impl World {
         choice: Choice,
         broken: Option<Rule>,
     ) -> Option<Answer> {
-        match (&run.request, choice) {
-            (_, Choice::Refuse) => self.faults.refusals -= 1,
-            (_, Choice::Lose(_)) => self.faults.unknowns -= 1,
-            (_, Choice::Silent) => self.faults.silences -= 1,
-            (_, Choice::Doubt) => self.faults.doubts -= 1,
-            (_, Choice::Fail) => self.faults.failures -= 1,
-            (Request::Exited(_, Patience::Kernel | Patience::Last), Choice::Over) => {
-                self.faults.delays -= 1;
-            }
-            _ => {}
+        self.spend(run, choice);
+        let request = Arc::clone(&run.request);
+        if choice == Choice::Err {
+            return Some(Answer::Failed);
         }
         let plain = choice == Choice::Plain;
-        Some(match run.request.clone() {
-            Request::Peek => Answer::Standing(self.standing()),
-            Request::Slow(generation) => match self.places.get_mut(&generation) {
-                Some(place) => {
-                    place.holder = Some(slot);
-                    run.holds.insert(generation);
-                    Answer::Flag(true)
+        let is_late = matches!(choice, Choice::Over | Choice::Miss);
+        Some(match &*request {
+            Request::Peek(domain) => Answer::Standing(self[*domain].standing()),
+            Request::Read(domain) => {
+                Answer::Read(self.records.get(domain).cloned().unwrap_or_default())
+            }
+            Request::Slow(_) | Request::Fast(..) | Request::Launch(_) if is_late => Answer::Failed,
+            Request::Slow(generation) => {
+                if !run.holds.is_empty() {
+                    self.break_rule(passing::TWO_SLOW);
                 }
-                None => Answer::Flag(false),
-            },
-            Request::Found(generation) => {
-                let place = Place { holder: Some(slot), ..Place::default() };
-                if self.places.insert(generation, place).is_some() {
-                    self.break_rule("a generation was drawn twice");
+                match self.places.get_mut(generation) {
+                    Some(place) => {
+                        place.holder = Some(slot);
+                        run.holds.insert(*generation);
+                        Answer::Flag(true)
+                    }
+                    None => Answer::Flag(false),
                 }
-                run.holds.insert(generation);
+            }
+            Request::Found(domain, generation) => {
+                let place = Place { holder: Some(slot), ..Place::of(*domain) };
+                if self.places.insert(*generation, place).is_some() {
+                    self.break_rule(passing::DRAWN_TWICE);
+                }
+                run.began = Some(*generation);
+                run.holds.insert(*generation);
                 Answer::Flag(true)
             }
             Request::Clear(generation) => {
-                self.places.remove(&generation);
+                self.places.remove(generation);
                 Answer::Flag(true)
             }
             Request::Sweep(generation) => {
-                if let Some(place) = self.places.get_mut(&generation) {
+                if let Some(place) = self.places.get_mut(generation) {
                     place.over = true;
-                    self.take_away(generation);
+                    self.take_away(*generation);
                 }
                 Answer::Flag(true)
             }
-            Request::Fast(view) => {
-                if let Some((view, tx)) = run.late.take() {
-                    self.commit(slot, run, &view, tx);
+            Request::Fast(domain, view) => {
+                if let Some((domain, view, tx)) = run.late.take() {
+                    self.commit(slot, run, domain, &view, tx);
                 }
-                Answer::Record(Box::new(self.load(&view, choice, broken)))
+                let record = Answer::Record(Box::new(self.load(*domain, view, choice, broken)));
+                if choice == Choice::ErrAfter {
+                    if let Some(tx) = run.section(record) {
+                        self.commit(slot, run, *domain, view, tx);
+                    }
+                    return Some(Answer::Failed);
+                }
+                record
             }
-            Request::Launch => {
-                self.fast = (broken != Some(Rule::SpawnUnderFast)).then_some(slot);
-                Answer::Record(Box::new(self.load(&View::row(), choice, broken)))
+            Request::Launch(domain) => {
+                let record =
+                    Answer::Record(Box::new(self.load(*domain, &View::row(), choice, broken)));
+                if choice == Choice::ErrAfter {
+                    if let Some(tx) = run.section(record) {
+                        self.commit(slot, run, *domain, &View::row(), tx);
+                    }
+                    return Some(Answer::Failed);
+                }
+                if broken != Some(Rule::SpawnUnderFast) {
+                    self[*domain].fast = Some(slot);
+                }
+                record
             }
             Request::Prepare(generation, devices) => {
-                if let Some(place) = self.places.get_mut(&generation) {
-                    place.prepared = Some(devices);
+                if let Some(place) = self.places.get_mut(generation) {
+                    place.prepared = Some(devices.clone());
                 }
                 Answer::Flag(plain)
             }
             Request::Spawn(generation) => {
                 if plain {
-                    self.spawn(generation);
+                    self.spawn(*generation);
                 }
-                self.fast = None;
+                self.open_fast(slot);
                 Answer::Flag(plain)
             }
             Request::Connect(generation) => {
-                run.began.get_or_insert(generation);
-                Answer::Session(match self.qemus.get_mut(&generation) {
+                run.began.get_or_insert(*generation);
+                Answer::Session(match self.qemu_mut(*generation) {
                     None => Err(Lost::Absent),
                     Some(_) if !plain => Err(Lost::Silent),
                     Some(qemu) => {
-                        let (deleted, rejected, moved) = Default::default();
-                        qemu.session = Some(Holder { slot, deleted, rejected, moved });
+                        qemu.session = Some(Holder::of(slot));
                         Ok(())
                     }
                 })
             }
             Request::Tell(generation, commands) => {
-                let Some(qemu) = self.qemus.get_mut(&generation) else {
+                if !self.is_in_session(slot, *generation) {
                     run.told.resize(commands.len(), Reply::Unknown);
                     return Some(Answer::Replies(std::mem::take(&mut run.told)));
-                };
+                }
+                self.watch_effect(slot, *generation);
                 if let Choice::Lose(sent) = choice {
                     let from = run.told.len();
-                    qemu.wire.extend(commands[from..from + sent].iter().cloned());
-                    qemu.session = None;
+                    if let Some(qemu) = self.qemu_mut(*generation) {
+                        qemu.wire.extend(commands[from..from + sent].iter().cloned());
+                        qemu.session = None;
+                    }
                     run.told.resize(commands.len(), Reply::Unknown);
                 } else {
                     let command = &commands[run.told.len()];
-                    let reply = if plain { qemu.execute(command) } else { Reply::Refused(()) };
+                    let reply = match self.qemu_mut(*generation) {
+                        Some(qemu) if plain => qemu.execute(command),
+                        _ => Reply::Refused(()),
+                    };
                     if command.step == Step::Unplug
                         && !run.asked.insert(command.serial)
                         && !run.presses()
                     {
-                        self.break_rule("one owner asked QEMU twice for one removal (R16)");
+                        self.break_rule(passing::ASKED_TWICE);
                     }
                     run.told.push(reply);
                     if run.told.len() < commands.len() {
@@ -120,35 +145,50 @@ impl World {
                 Answer::Replies(std::mem::take(&mut run.told))
             }
             Request::Signal(generation, signal) => {
-                let reply = match self.qemus.get_mut(&generation) {
+                let is_open = self.is_in_session(slot, *generation);
+                if is_open {
+                    self.watch_effect(slot, *generation);
+                }
+                let reply = match self.qemu_mut(*generation).filter(|_| is_open) {
                     None => Reply::Unknown,
+                    Some(qemu) if choice == Choice::Lose(0) => {
+                        qemu.session = None;
+                        Reply::Unknown
+                    }
+                    Some(_) if choice == Choice::Refuse => Reply::Refused(()),
                     Some(qemu) => {
                         match signal {
                             Signal::Reset => qemu.reset(),
                             Signal::Powerdown => qemu.drowsy = true,
                             Signal::Pause | Signal::Resume => {}
                         }
-                        Reply::Done
+                        if plain { Reply::Done } else { Reply::Unknown }
                     }
                 };
                 Answer::Replies(vec![reply])
             }
             Request::Look(generation) => {
-                let qemu = self.qemus.get(&generation).filter(|_| plain);
-                Answer::Sight(qemu.map(Qemu::sight))
+                let is_open = self.is_in_session(slot, *generation);
+                let qemu = self.qemus.get(generation).filter(|_| plain && is_open);
+                if broken.is_none() && qemu.is_some_and(|qemu| !qemu.wire.is_empty()) {
+                    self.break_rule(passing::UNFENCED);
+                }
+                let qemu = self.qemus.get(generation).filter(|_| plain && is_open);
+                Answer::Sight(qemu.map(|qemu| qemu.sight()))
+            }
+            Request::Glance(generation) => {
+                let qemu = self.qemus.get(generation).filter(|_| plain);
+                Answer::Sight(qemu.map(|qemu| qemu.sight()))
             }
             Request::Listen(generation, serials) => {
                 let mut heard = Heard { over: !plain, ..Heard::default() };
-                let qemu = self.qemus.get_mut(&generation);
+                let is_open = self.is_in_session(slot, *generation);
+                let qemu = self.qemu_mut(*generation).filter(|_| is_open);
                 if let Some(session) = qemu.and_then(|qemu| qemu.session.as_mut()) {
-                    let about = |told: &mut BTreeSet<Serial>| {
-                        let all = std::mem::take(told);
-                        let (ours, rest) = all.into_iter().partition(|one| serials.contains(one));
-                        *told = rest;
-                        ours
-                    };
-                    (heard.deleted, heard.rejected) =
-                        (about(&mut session.deleted), about(&mut session.rejected));
+                    (heard.deleted, heard.rejected) = (
+                        about(serials, &mut session.deleted),
+                        about(serials, &mut session.rejected),
+                    );
                 }
                 if !plain {
                     (heard.deleted, heard.rejected) = Default::default();
@@ -156,49 +196,80 @@ impl World {
                 Answer::Heard(heard)
             }
             Request::ListenTray(generation, serial) => {
-                let qemu = self.qemus.get_mut(&generation);
+                let qemu = self.qemu_mut(*generation);
                 if let Some(session) = qemu.and_then(|qemu| qemu.session.as_mut()) {
-                    session.moved.remove(&serial);
+                    session.moved.remove(serial);
                 }
                 Answer::Flag(plain)
             }
             Request::Watch(generation, serials) => {
+                self.watch_wait(run);
                 let gone = |serial: &&Serial| {
-                    !self
-                        .qemus
-                        .get(&generation)
-                        .is_some_and(|qemu| qemu.fronts.contains_key(serial))
+                    let qemu = self.qemus.get(generation);
+                    !qemu.is_some_and(|qemu| qemu.fronts.contains_key(serial))
                 };
                 let deleted = serials.iter().filter(gone).copied().collect();
                 let rejected = std::mem::take(&mut run.rejected);
-                Answer::Heard(Heard { deleted, rejected, over: !plain })
+                match plain {
+                    true => Answer::Heard(Heard { deleted, rejected, over: false }),
+                    false => Answer::Heard(Heard { over: true, ..Heard::default() }),
+                }
             }
             Request::Kill(generation) => {
                 for (of, qemu) in &mut self.qemus {
-                    if *of == generation || broken == Some(Rule::KillByGeneration) {
-                        qemu.doomed = true;
-                        let row = self.row.as_ref();
-                        if row.is_some_and(|row| row.generation == *of && row.phase == Phase::Live)
-                        {
-                            self.broken.get_or_insert(
-                                "a generation was killed that nobody had marked (R14)",
-                            );
-                        }
+                    if of == generation || broken == Some(Rule::KillByGeneration) {
+                        Arc::make_mut(qemu).doomed = true;
                     }
+                }
+                let is_unmarked = |(of, record): (&Generation, &crate::Record)| {
+                    self.qemus.get(of).is_some_and(|qemu| qemu.doomed)
+                        && record.row.as_ref().is_some_and(|row| row.phase == Phase::Live)
+                };
+                let records = self.qemus.keys().filter_map(|of| Some((of, self.describing(*of)?)));
+                if records.into_iter().any(is_unmarked) {
+                    self.break_rule(passing::KILLED_UNMARKED);
                 }
                 Answer::Flag(true)
             }
-            Request::Exited(..) => Answer::Flag(plain),
+            Request::Exited(_, patience) => {
+                if *patience == steadfast_protocol::Patience::Guest {
+                    self.watch_wait(run);
+                }
+                Answer::Flag(plain)
+            }
         })
     }
 
     fn spawn(&mut self, generation: Generation) {
-        let prepared = self.places.get(&generation).and_then(|place| place.prepared.clone());
+        let place = self.places.get(&generation);
+        let prepared = place.and_then(|place| Some((place.home, place.prepared.as_ref()?)));
         match prepared {
-            Some(devices) => {
-                self.qemus.insert(generation, Qemu::with(&devices));
+            Some((_, devices)) => {
+                let qemu = Qemu::with(devices);
+                self.qemus.insert(generation, Arc::new(qemu));
             }
-            None => self.break_rule("a generation was spawned that nobody had prepared"),
+            None => self.break_rule(passing::SPAWN_UNPREPARED),
         }
     }
+
+    /// Only the owner of a generation changes its QEMU.
+    fn watch_effect(&mut self, slot: usize, generation: Generation) {
+        if self.places.get(&generation).is_none_or(|place| place.holder != Some(slot)) {
+            self.break_rule(passing::UNLOCKED_EFFECT);
+        }
+    }
+
+    fn watch_wait(&mut self, run: &Run) {
+        if !run.holds.is_empty() {
+            self.break_rule(passing::WAITS_HOLDING);
+        }
+    }
+}
+
+/// Takes out of what was told what is about these.
+fn about(serials: &BTreeSet<Serial>, told: &mut BTreeSet<Serial>) -> BTreeSet<Serial> {
+    let all = std::mem::take(told);
+    let (ours, rest) = all.into_iter().partition(|one| serials.contains(one));
+    *told = rest;
+    ours
 }

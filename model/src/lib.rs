@@ -7,23 +7,35 @@
 //!
 //! * [`Gadget`]: a small device: SCSI, PCI, or a drive.
 //! * [`Qemu`]: what a QEMU does with commands, and what its guest may do.
-//! * [`World`]: the record, the locks, the QEMUs, and what a request is answered.
-//! * [`Scenario`]: processes, faults and the rules in force; a stateright model.
-//! * [`verdict`]: explores a scenario and tells a violation as a story.
+//! * [`World`]: the records, the locks, the QEMUs, and what a request is answered.
+//! * [`Faults`]: what may go wrong, and how often.
+//! * [`Scenario`]: processes, a world, and the rules in force.
+//! * [`explore`]: all runs of a scenario; a violation is told as a story, and is a [`Replay`].
+//! * [`scenarios`]: the registry of all there are.
 //!
 //! One scheduling point each: every method of the platform; every single command of a batch; commit and spawn of a
-//! launch. Between any two of them a process can be killed, its future dropped, a QEMU can die, and everybody else
-//! can run.
+//! launch. Between any two of them a process can be killed or stopped, its future dropped, a QEMU can die, and everybody
+//! else can run.
 #![forbid(unsafe_code)]
 
+mod act;
 mod answer;
-mod check;
+mod explore;
+mod faults;
 mod gadget;
 pub mod live;
+mod passing;
+mod point;
+mod print;
+mod proof;
 mod properties;
 mod qemu;
 mod record;
+mod repair;
+mod replay;
+mod report;
 mod rest;
+mod rule;
 mod run;
 mod scenario;
 mod story;
@@ -31,13 +43,22 @@ mod tape;
 mod verb;
 mod world;
 
+pub mod scenarios;
+
 pub use crate::{
-    check::{Found, explore, verdict},
+    act::{Act, When},
+    explore::{Bounds, Found, Violation, explore, explore_within, verdict},
+    faults::{Choice, Faults},
     gadget::{Gadget, Kind},
+    passing::PASSING,
+    proof::{Proof, Verdict},
+    properties::ALWAYS,
     qemu::{Front, Holder, Qemu},
-    run::{Run, Slot},
-    scenario::{Act, Rule, Scenario, Sometimes, State},
+    replay::{Replay, Unreadable},
+    rule::Rule,
+    run::{Pause, Run, Slot},
+    scenario::{Scenario, Sometimes, State},
     tape::{Answer, Request},
-    verb::{Came, Ending, Simulated, Verb},
-    world::{Choice, Faults, Place, World},
+    verb::{Came, Ending, Simulated, Strangers, Task, Verb},
+    world::{HERE, Place, Record, THERE, World},
 };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use steadfast_protocol::{Command, Door, Drive, Entry, Reply, Serial, Sight, Spec, Step};
 
-use crate::{Gadget, Kind};
+use crate::{Gadget, Kind, act::When};
 
 /// A front end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,6 +36,14 @@ pub struct Holder {
     pub moved: BTreeSet<Serial>,
 }
 
+impl Holder {
+    /// A fresh one.
+    pub fn of(slot: usize) -> Self {
+        let (deleted, rejected, moved) = Default::default();
+        Self { slot, deleted, rejected, moved }
+    }
+}
+
 /// A QEMU that runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Qemu {
@@ -45,6 +53,8 @@ pub struct Qemu {
     pub backs: BTreeSet<(Serial, u8)>,
     /// Front ends that can't be seen any more, and the back end each still keeps busy.
     pub busy: BTreeMap<Serial, Option<Serial>>,
+    /// Front ends that are gone and not reported yet.
+    pub late: BTreeSet<Serial>,
     /// Commands of senders that are gone, not executed yet.
     pub wire: Vec<Command<Gadget>>,
     /// Who is on the command socket.
@@ -173,21 +183,30 @@ impl Qemu {
     }
 
     /// The last of a front end that went goes: now its back end is free, and the event is sent.
-    pub fn finalize(&mut self, serial: Serial) {
+    pub fn finalize(&mut self, serial: Serial, when: When) {
         if self.busy.remove(&serial).is_some() {
-            self.report_deleted(serial);
+            self.report_deleted(serial, when);
         }
     }
 
     /// The guest lets go.
-    pub fn release(&mut self, serial: Serial) {
+    pub fn release(&mut self, serial: Serial, when: When) {
         if self.fronts.remove(&serial).is_some() {
-            self.report_deleted(serial);
+            self.report_deleted(serial, when);
         }
     }
 
-    fn report_deleted(&mut self, serial: Serial) {
-        if let Some(session) = &mut self.session {
+    /// What was late reaches whoever is connected now.
+    pub fn deliver(&mut self) {
+        for serial in std::mem::take(&mut self.late) {
+            self.report_deleted(serial, When::Now);
+        }
+    }
+
+    fn report_deleted(&mut self, serial: Serial, when: When) {
+        if when == When::Later {
+            self.late.insert(serial);
+        } else if let Some(session) = &mut self.session {
             session.deleted.insert(serial);
         }
     }
@@ -224,7 +243,7 @@ impl Qemu {
             .map(|(serial, _)| *serial)
             .collect();
         for serial in leaving {
-            self.release(serial);
+            self.release(serial, When::Now);
         }
     }
 }

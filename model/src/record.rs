@@ -1,15 +1,15 @@
-//! The record: what a section sees of it, what it leaves, and whether a report of it is true.
+//! The record: what a section sees of it, and what it leaves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use steadfast_protocol::{
-    Acknowledged, Alive, DevicePhase, Entry, Loaded, Phase, Probe, Revision, Row, Scope, Standing,
-    Tx, View,
+    Acknowledged, Alive, DevicePhase, Domain, Durability, Entry, Loaded, Phase, Probe, Revision,
+    Scope, Standing, Tx, View,
 };
 
-use crate::{Came, Choice, Gadget, Kind, Rule, Run, Verb, World};
+use crate::{Choice, Gadget, Record, Rule, Run, Verb, World, passing};
 
-impl World {
+impl Record {
     pub(crate) fn standing(&self) -> Option<Standing<u8>> {
         let row = self.row.as_ref()?;
         let open = self.devices.iter().filter(|(_, entry)| entry.phase.is_open());
@@ -17,8 +17,21 @@ impl World {
         Some(Standing { generation: row.generation, phase: row.phase, open })
     }
 
-    pub(crate) fn load(&self, view: &View<u8>, choice: Choice, broken: Option<Rule>) -> Tx<Gadget> {
-        let running = self.row.as_ref().is_some_and(|row| self.qemus.contains_key(&row.generation));
+    fn phase(&self) -> Option<Phase> {
+        self.row.as_ref().map(|row| row.phase)
+    }
+}
+
+impl World {
+    pub(crate) fn load(
+        &self,
+        domain: Domain,
+        view: &View<u8>,
+        choice: Choice,
+        broken: Option<Rule>,
+    ) -> Tx<Gadget> {
+        let Record { row, mut devices, .. } = self[domain].clone();
+        let running = row.as_ref().is_some_and(|row| self.qemus.contains_key(&row.generation));
         let alive = match (view.probe, choice) {
             (Probe::Skip, _) => Alive::Unknown,
             (Probe::Ask, Choice::Doubt) if broken == Some(Rule::UnknownIsNotDead) => Alive::Free,
@@ -26,92 +39,120 @@ impl World {
             (Probe::Ask, _) if running => Alive::Held,
             (Probe::Ask, _) => Alive::Free,
         };
-        let mut devices = self.devices.clone();
         let mut claims = devices.values().map(|entry| entry.place).collect::<BTreeSet<_>>();
         match &view.scope {
             Scope::All => {}
             Scope::Devices(ids) => devices.retain(|id, _| ids.contains(id)),
             Scope::Row => (devices, claims) = Default::default(),
         }
-        Tx::load(Loaded { row: self.row.clone(), devices, claims, counter: self.counter, alive })
+        Tx::load(Loaded { row, devices, claims, counter: self.counter, alive })
     }
 
     /// Commits what a section left.
-    pub(crate) fn commit(&mut self, slot: usize, run: &Run, view: &View<u8>, tx: Tx<Gadget>) {
-        let before = (self.row.clone(), self.devices.clone());
-        self.row = tx.row().cloned();
-        if let Some(row) = &mut self.row {
+    pub(crate) fn commit(
+        &mut self,
+        slot: usize,
+        run: &mut Run,
+        domain: Domain,
+        view: &View<u8>,
+        tx: Tx<Gadget>,
+    ) {
+        let before = self[domain].clone();
+        let mut after = Record { row: tx.row().cloned(), ..before.clone() };
+        if let Some(row) = &mut after.row {
             row.revision = Revision(0);
         }
         match &view.scope {
-            Scope::All => self.devices = tx.devices().clone(),
+            Scope::All => after.devices = tx.devices().clone(),
             Scope::Row => {}
-            Scope::Devices(ids) => self.devices.retain(|id, _| !ids.contains(id)),
+            Scope::Devices(ids) => after.devices.retain(|id, _| !ids.contains(id)),
         }
         for (id, entry) in tx.devices() {
-            self.devices.insert(*id, entry.clone());
-            if !before.1.contains_key(id)
+            after.devices.insert(*id, entry.clone());
+            if !before.devices.contains_key(id)
                 && matches!(&view.scope, Scope::Devices(ids) if !ids.contains(id))
             {
-                self.break_rule("a section wrote a device it had not asked for");
+                self.break_rule(passing::SCOPE);
             }
         }
-        if self.row.is_none() {
-            self.devices.clear();
+        if after.row.is_none() {
+            after.devices.clear();
         }
         if tx.counter() < self.counter {
-            self.break_rule("the counter went back (R10)");
+            self.break_rule(passing::COUNTER_BACK);
         }
         self.counter = tx.counter();
-        let marked = self.row.as_ref().filter(|row| {
-            let live = before.0.as_ref().is_some_and(|old| old.phase == Phase::Live);
-            live && matches!(row.phase, Phase::Dying { .. })
-        });
-        if matches!(run.verb, Verb::Stop(_))
-            && marked.is_some_and(|row| run.began.is_some_and(|began| began != row.generation))
-        {
-            self.break_rule("a verb marked a generation that it had not begun on (R14)");
+        if after != before {
+            self.watch_commit(slot, run, view, &before, &after);
+            self[domain] = after;
         }
-        let runs = |row: &Option<Row<Gadget>>| {
-            row.as_ref().filter(|row| row.phase == Phase::Live).map(|row| row.generation)
-        };
-        if let (Some(was), Some(is)) = (runs(&before.0), runs(&self.row))
-            && was == is
-            && plainly(&before.1) != plainly(&self.devices)
-            && self.places.get(&is).and_then(|place| place.holder) != Some(slot)
-        {
-            self.break_rule(
-                "a running generation's devices changed without its slow lock (R3, R4)",
-            );
-        }
+        run.known.extend(tx.devices().values().map(|entry| entry.intent));
     }
 
-    /// A report has to be true at the instant of the section it rests on.
-    pub(crate) fn believe(&mut self, run: &Run, outcomes: &[(u8, Came)]) {
-        for (id, came) in outcomes {
-            let entry = self.devices.get(id);
-            let settled = |entry: &Entry<Gadget>| {
-                matches!(entry.phase, DevicePhase::Present | DevicePhase::Defined)
+    fn watch_commit(
+        &mut self,
+        slot: usize,
+        run: &mut Run,
+        view: &View<u8>,
+        before: &Record,
+        after: &Record,
+    ) {
+        let generation = |record: &Record| record.row.as_ref().map(|row| row.generation);
+        let runs = |record: &Record| record.phase() == Some(Phase::Live);
+        let is_marked = |record: &Record| matches!(record.phase(), Some(Phase::Dying { .. }));
+        let was = generation(before);
+        if !is_marked(before) && is_marked(after) {
+            let began = *run.began.get_or_insert(was.unwrap_or_default());
+            if Some(began) != was && !matches!(run.verb(), Verb::Destroy) {
+                self.break_rule(passing::MARKED_ANOTHER);
+            }
+        }
+        if is_marked(after) && matches!(run.verb(), Verb::Destroy | Verb::Stop(_)) {
+            run.marked = was;
+        }
+        let is_same = was.is_some() && was == generation(after);
+        if !(is_same && runs(before) && runs(after)) {
+            return;
+        }
+        if plainly(&before.devices) == plainly(&after.devices) {
+            return;
+        }
+        let running = was.unwrap_or_default();
+        if self.places.get(&running).and_then(|place| place.holder) != Some(slot) {
+            self.break_rule(passing::UNLOCKED_CHANGE);
+        }
+        if run.began.is_some_and(|began| began != running) {
+            self.break_rule(passing::OVERTAKEN);
+        }
+        for (id, old) in &before.devices {
+            let new = after.devices.get(id);
+            let is_ended = old.phase.is_open() && new.is_none_or(|new| !new.phase.is_open());
+            if !is_ended {
+                continue;
+            }
+            if !run.known.contains(&old.intent) {
+                self.break_rule(passing::STRANGE_END);
+            }
+            if view.durability != Durability::Power {
+                self.break_rule(passing::UNSYNCED);
+            }
+        }
+        let is_begun = |(id, new): &(&u8, &Entry<Gadget>)| {
+            let old = before.devices.get(id).map(|old| old.intent);
+            new.phase.is_open() && old != Some(new.intent) && !run.known.contains(&new.intent)
+        };
+        let begun: BTreeMap<_, _> = after.devices.iter().filter(is_begun).collect();
+        let fresh = |id: &u8, new: &Entry<Gadget>| {
+            before.devices.get(id).is_none_or(|old| !old.phase.is_open() && new.phase.is_open())
+        };
+        if begun.iter().any(|(id, new)| fresh(id, new)) {
+            run.has_intended = true;
+            let is_left = |(id, old): (&u8, &Entry<Gadget>)| {
+                !begun.contains_key(id)
+                    && matches!(old.phase, DevicePhase::Adding | DevicePhase::Changing(_))
             };
-            let is_there = entry.is_some_and(|entry| {
-                self.qemus.values().any(|qemu| qemu.fronts.contains_key(&entry.serial))
-            });
-            let true_now = match came {
-                Came::Attached => entry.is_some_and(settled),
-                Came::Changed => entry.is_some_and(|entry| {
-                    let holds = |medium| entry.spec.kind == Kind::Drive(medium);
-                    settled(entry) && matches!(run.verb, Verb::Media(_, medium, _) if holds(medium))
-                }),
-                Came::Removed => {
-                    !(is_there && entry.is_some_and(|one| run.asked.contains(&one.serial)))
-                }
-                Came::Undone => entry.is_none(),
-                Came::Failed => entry.is_none_or(settled),
-                Came::Pending => entry.is_some_and(|one| one.phase.is_open()),
-                Came::Rejected | Came::Unchanged => true,
-            };
-            if !true_now {
-                self.broken.get_or_insert("a verb reported what is not so");
+            if before.devices.iter().any(is_left) {
+                self.break_rule(passing::UNSETTLED);
             }
         }
     }

@@ -4,33 +4,43 @@ use std::{
     collections::BTreeSet,
     hash::{Hash, Hasher},
     sync::Arc,
-    task::{Context, Poll, Waker},
 };
 
-use steadfast_protocol::{Generation, Press, Reply, Serial, Tx, View};
+use steadfast_protocol::{Domain, Generation, Press, Reply, Serial, Tx, View};
 
-use crate::{
-    Answer, Ending, Gadget, Request, Verb,
-    tape::{Left, Sim},
-};
+use crate::{Answer, Ending, Gadget, Request, Task, Verb, point::Point};
 
 /// A process: verbs one after another, and one that its user tries where it was killed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Slot {
     /// Verbs to come, the next one last.
-    pub(crate) script: Vec<Verb>,
+    pub(crate) script: Vec<Task>,
     /// What its user does after a kill or a drop.
-    pub(crate) remedy: Option<Verb>,
+    pub(crate) remedy: Option<Task>,
     /// The verb under way.
     pub run: Option<Run>,
     /// How its verbs ended.
     pub endings: Vec<Ending>,
+    /// Whether it was stopped, and what came of that.
+    pub pause: Pause,
+}
+
+/// A process that takes no step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Pause {
+    /// It goes on.
+    #[default]
+    None,
+    /// It is stopped.
+    Stopped,
+    /// It is stopped, and somebody who waited for it ran into their time.
+    Felt,
 }
 
 impl Slot {
     /// These verbs in order.
-    pub fn new(verbs: impl IntoIterator<Item = Verb>) -> Self {
-        let mut script: Vec<_> = verbs.into_iter().collect();
+    pub fn new<T: Into<Task>>(verbs: impl IntoIterator<Item = T>) -> Self {
+        let mut script: Vec<Task> = verbs.into_iter().map(Into::into).collect();
         script.reverse();
         let mut slot = Self { script, ..Self::default() };
         slot.turn();
@@ -38,13 +48,13 @@ impl Slot {
     }
 
     /// After a kill or a drop this verb instead of what is left.
-    pub fn or(self, remedy: Verb) -> Self {
-        Self { remedy: Some(remedy), ..self }
+    pub fn or(self, remedy: impl Into<Task>) -> Self {
+        Self { remedy: Some(remedy.into()), ..self }
     }
 
     /// Begins the next verb.
     pub(crate) fn turn(&mut self) {
-        self.run = self.script.pop().map(|verb| Run::begin(verb).0);
+        self.run = self.script.pop().map(Run::begin);
     }
 }
 
@@ -52,131 +62,97 @@ impl Slot {
 #[derive(Clone, Debug)]
 pub struct Run {
     /// Which.
-    pub verb: Verb,
-    log: Arc<Vec<Answer>>,
-    digest: u64,
+    pub task: Arc<Task>,
+    point: Arc<Point>,
     /// What it waits for.
-    pub request: Request,
+    pub request: Arc<Request>,
     /// Of a batch of commands: what came of those executed.
     pub told: Vec<Reply<()>>,
     /// Slow locks held.
     pub holds: BTreeSet<Generation>,
-    /// The generation it first went to.
+    /// The generation it first went to, drew or marked.
     pub(crate) began: Option<Generation>,
+    /// The generation it marked to end.
+    pub(crate) marked: Option<Generation>,
     /// Removals asked of QEMU in this ownership (R16).
     pub asked: BTreeSet<Serial>,
+    /// Intents it has seen or drawn in sections before this one (R5).
+    pub(crate) known: BTreeSet<Serial>,
+    /// Whether it has drawn an intent of its own.
+    pub(crate) has_intended: bool,
     /// Refusals of the guest, heard while it watched.
     pub rejected: BTreeSet<Serial>,
     /// Its future was dropped while a section was queued.
     pub abandoned: bool,
     /// A section that is not committed yet, where [`Rule::CommitFirst`](crate::Rule::CommitFirst) is broken.
-    pub(crate) late: Option<(View<u8>, Tx<Gadget>)>,
+    pub(crate) late: Option<(Domain, View<u8>, Tx<Gadget>)>,
 }
-
-impl PartialEq for Run {
-    fn eq(&self, other: &Self) -> bool {
-        self.digest == other.digest
-            && self.verb == other.verb
-            && self.told == other.told
-            && self.rejected == other.rejected
-            && self.abandoned == other.abandoned
-            && self.log == other.log
-    }
-}
-impl Eq for Run {}
 
 impl Hash for Run {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // Verb and log decide the request, the holds, where it began and what was asked.
-        (&self.verb, self.digest, &self.told, &self.rejected, self.abandoned).hash(state);
+        // Verb and log decide the request, the holds, where it began, and what it asked, knew and intended.
+        (self.point.digest, &self.told, &self.rejected, self.abandoned, &self.late).hash(state);
     }
 }
 
-/// What a process did on one reply.
-#[derive(Debug)]
-pub(crate) struct Did {
-    /// Its section, if it ran one.
-    pub(crate) wrote: Option<Tx<Gadget>>,
-    /// What it let go of, in order.
-    pub(crate) left: Vec<Left>,
-    /// What it waits for now, or how it ended.
-    pub(crate) next: Result<Request, Ending>,
-}
-
 impl Run {
-    pub(crate) fn begin(verb: Verb) -> (Self, Did) {
-        let did = replay(&verb, Vec::new());
-        let request = did.next.clone().unwrap_or(Request::Peek);
-        let run = Self {
-            verb,
-            log: Arc::default(),
-            digest: 0xcbf2_9ce4_8422_2325,
+    pub(crate) fn begin(task: Task) -> Self {
+        let task = Arc::new(task);
+        let point = Point::first(&task);
+        let request = match &point.next {
+            Ok(request) => Arc::clone(request),
+            Err(ending) => unreachable!("a verb ends before it asks for anything: {ending:?}"),
+        };
+        Self {
+            task,
+            point,
             request,
             told: Vec::new(),
             holds: BTreeSet::new(),
             began: None,
+            marked: None,
             asked: BTreeSet::new(),
+            known: BTreeSet::new(),
+            has_intended: false,
             rejected: BTreeSet::new(),
             abandoned: false,
             late: None,
-        };
-        (run, did)
+        }
+    }
+
+    /// The verb.
+    pub fn verb(&self) -> &Verb {
+        &self.task.verb
     }
 
     /// Whether its user insists.
     pub(crate) fn presses(&self) -> bool {
-        matches!(self.verb, Verb::Detach(_, Press::Force))
+        matches!(self.task.verb, Verb::Detach(_, Press::Force))
     }
 
     /// Whether it has had any reply.
     pub(crate) fn has_begun(&self) -> bool {
-        !self.log.is_empty()
+        self.point.depth > 0
+    }
+
+    /// How many replies it has had.
+    pub(crate) fn depth(&self) -> usize {
+        self.point.depth
+    }
+
+    /// What its section leaves, were it answered so. Nothing else of it happens.
+    pub(crate) fn section(&self, answer: Answer) -> Option<Tx<Gadget>> {
+        self.point.after(&self.task, answer).wrote.clone()
     }
 
     /// Gives it a reply.
-    pub(crate) fn answer(&mut self, answer: Answer) -> Did {
-        let mut hasher = Mix(self.digest);
-        answer.hash(&mut hasher);
-        self.digest = hasher.finish();
-        let mut log = self.log.as_ref().clone();
-        log.push(answer);
+    pub(crate) fn answer(&mut self, answer: Answer) -> Arc<Point> {
         self.told.clear();
         self.rejected.clear();
-        let did = replay(&self.verb, log.clone());
-        self.log = Arc::new(log);
-        if let Ok(request) = &did.next {
-            self.request = request.clone();
+        self.point = self.point.after(&self.task, answer);
+        if let Ok(request) = &self.point.next {
+            self.request = Arc::clone(request);
         }
-        did
-    }
-}
-
-fn replay(verb: &Verb, log: Vec<Answer>) -> Did {
-    let sim = Sim::replay(log);
-    let mut future = verb.clone().future(sim.clone());
-    let polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    let mut tape = sim.tape();
-    let next = match polled {
-        Poll::Ready(ending) => Err(ending),
-        Poll::Pending => tape.request.take().ok_or(Ending::Error("waits for nothing")),
-    };
-    let (wrote, left) = (tape.wrote.take(), std::mem::take(&mut tape.left));
-    drop(tape);
-    sim.end();
-    Did { wrote, left, next }
-}
-
-/// FNV-1a, wide: the same on every machine and in every run.
-struct Mix(u64);
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3).rotate_left(29);
-        }
+        Arc::clone(&self.point)
     }
 }

@@ -13,27 +13,31 @@ use steadfast_protocol::{
     Serial, Sight, Signal, Standing, Tx, View,
 };
 
-use crate::Gadget;
+use crate::{Gadget, Record, Simulated};
 
 /// What a verb asks of the world.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
-    /// A snapshot.
-    Peek,
+    /// A snapshot of where a domain stands.
+    Peek(Domain),
+    /// A snapshot of a domain's record.
+    Read(Domain),
+    /// What QEMU has, asked on the query socket: no lock, no session, no fence.
+    Glance(Generation),
     /// The slow lock.
     Slow(Generation),
     /// A place and its slow lock.
-    Found(Generation),
+    Found(Domain, Generation),
     /// That place taken away, by its holder.
     Clear(Generation),
     /// That place taken away, if nobody holds it.
     Sweep(Generation),
     /// A fast section.
-    Fast(View<u8>),
+    Fast(Domain, View<u8>),
     /// The command line.
     Prepare(Generation, BTreeMap<u8, Entry<Gadget>>),
     /// The section before a spawn.
-    Launch,
+    Launch(Domain),
     /// The spawn.
     Spawn(Generation),
     /// A session.
@@ -61,15 +65,19 @@ pub enum Request {
 pub enum Answer {
     /// To [`Request::Peek`].
     Standing(Option<Standing<u8>>),
+    /// To [`Request::Read`].
+    Read(Arc<Record>),
     /// Done, held, true; or the opposite.
     Flag(bool),
+    /// The platform failed.
+    Failed,
     /// To [`Request::Fast`] and [`Request::Launch`].
     Record(Box<Tx<Gadget>>),
     /// To [`Request::Connect`].
     Session(Result<(), Lost>),
     /// To [`Request::Tell`] and [`Request::Signal`].
     Replies(Vec<Reply<()>>),
-    /// To [`Request::Look`].
+    /// To [`Request::Look`] and [`Request::Glance`].
     Sight(Option<Sight>),
     /// To [`Request::Listen`] and [`Request::Watch`].
     Heard(Heard),
@@ -137,14 +145,21 @@ impl Sim {
         })
     }
 
-    fn section<R>(&self, answer: Answer, section: impl FnOnce(&mut Tx<Gadget>) -> R) -> Option<R> {
-        let Answer::Record(mut tx) = answer else { return None };
+    fn section<R>(
+        &self,
+        answer: Answer,
+        section: impl FnOnce(&mut Tx<Gadget>) -> R,
+    ) -> Result<R, ()> {
+        let mut tx = match answer {
+            Answer::Record(tx) => tx,
+            other => return failed(&other),
+        };
         let result = section(&mut tx);
         let mut tape = self.tape();
         if tape.is_new() {
             tape.wrote = Some(*tx);
         }
-        Some(result)
+        Ok(result)
     }
 
     fn leave(&self, left: Left) {
@@ -173,9 +188,12 @@ impl Drop for Monitor {
     }
 }
 
-/// An answer of the wrong kind: the world is wrong, and the verb fails.
-fn wrong<T>() -> Result<T, ()> {
-    Err(())
+/// The platform failed. No other answer of another kind is ever given.
+fn failed<T>(answer: &Answer) -> Result<T, ()> {
+    match answer {
+        Answer::Failed => Err(()),
+        answer => unreachable!("the world answers {answer:?}"),
+    }
 }
 
 impl Sim {
@@ -186,14 +204,30 @@ impl Sim {
     async fn flag(&self, request: Request) -> Result<bool, ()> {
         match self.ask(request).await {
             Answer::Flag(flag) => Ok(flag),
-            _ => wrong(),
+            other => failed(&other),
         }
     }
 
     async fn heard(&self, request: Request) -> Result<Heard, ()> {
         match self.ask(request).await {
             Answer::Heard(heard) => Ok(heard),
-            _ => wrong(),
+            other => failed(&other),
+        }
+    }
+}
+
+impl Simulated for Sim {
+    async fn read(&self, domain: Domain) -> Result<Arc<Record>, ()> {
+        match self.ask(Request::Read(domain)).await {
+            Answer::Read(record) => Ok(record),
+            other => failed(&other),
+        }
+    }
+
+    async fn glance(&self, generation: Generation) -> Result<Option<Sight>, ()> {
+        match self.ask(Request::Glance(generation)).await {
+            Answer::Sight(sight) => Ok(sight),
+            other => failed(&other),
         }
     }
 }
@@ -205,10 +239,10 @@ impl Platform for Sim {
     type Refusal = ();
     type Error = ();
 
-    async fn peek(&self, _: Domain) -> Result<Option<Standing<u8>>, ()> {
-        match self.ask(Request::Peek).await {
+    async fn peek(&self, domain: Domain) -> Result<Option<Standing<u8>>, ()> {
+        match self.ask(Request::Peek(domain)).await {
             Answer::Standing(standing) => Ok(standing),
-            _ => wrong(),
+            other => failed(&other),
         }
     }
 
@@ -225,10 +259,10 @@ impl Platform for Sim {
     async fn found(
         &self,
         _: &Permit<'_, Slow>,
-        _: Domain,
+        domain: Domain,
         generation: Generation,
     ) -> Result<Hold, ()> {
-        self.done(Request::Found(generation)).await?;
+        self.done(Request::Found(domain, generation)).await?;
         Ok(Hold(self.clone(), generation))
     }
 
@@ -246,13 +280,13 @@ impl Platform for Sim {
         &self,
         permit: Permit<'_, Fast>,
         _: Option<&Hold>,
-        _: Domain,
+        domain: Domain,
         view: View<u8>,
         section: impl FnOnce(&mut Tx<Gadget>) -> R + Send + 'static,
     ) -> Result<R, ()> {
-        let answer = self.ask(Request::Fast(view)).await;
+        let answer = self.ask(Request::Fast(domain, view)).await;
         drop(permit);
-        self.section(answer, section).ok_or(())
+        self.section(answer, section)
     }
 
     async fn prepare(
@@ -270,11 +304,11 @@ impl Platform for Sim {
         &self,
         permit: Permit<'_, Fast>,
         hold: &Hold,
-        _: Domain,
+        domain: Domain,
         section: impl FnOnce(&mut Tx<Gadget>) -> bool + Send + 'static,
     ) -> Result<Launch<()>, ()> {
-        let answer = self.ask(Request::Launch).await;
-        if !self.section(answer, section).ok_or(())? {
+        let answer = self.ask(Request::Launch(domain)).await;
+        if !self.section(answer, section)? {
             return Ok(Launch::Declined);
         }
         let spawned = self.flag(Request::Spawn(hold.1)).await?;
@@ -290,7 +324,7 @@ impl Platform for Sim {
     ) -> Result<Result<Monitor, Lost>, ()> {
         match self.ask(Request::Connect(generation)).await {
             Answer::Session(session) => Ok(session.map(|()| Monitor(self.clone(), generation))),
-            _ => wrong(),
+            other => failed(&other),
         }
     }
 
@@ -301,21 +335,21 @@ impl Platform for Sim {
     ) -> Result<Vec<Reply<()>>, ()> {
         match self.ask(Request::Tell(monitor.1, commands)).await {
             Answer::Replies(replies) => Ok(replies),
-            _ => wrong(),
+            other => failed(&other),
         }
     }
 
     async fn signal(&self, monitor: &mut Monitor, signal: Signal) -> Result<Reply<()>, ()> {
         match self.ask(Request::Signal(monitor.1, signal)).await {
-            Answer::Replies(mut replies) => replies.pop().ok_or(()),
-            _ => wrong(),
+            Answer::Replies(mut replies) => Ok(replies.pop().unwrap_or(Reply::Unknown)),
+            other => failed(&other),
         }
     }
 
     async fn look(&self, monitor: &mut Monitor) -> Result<Option<Sight>, ()> {
         match self.ask(Request::Look(monitor.1)).await {
             Answer::Sight(sight) => Ok(sight),
-            _ => wrong(),
+            other => failed(&other),
         }
     }
 

@@ -1,21 +1,40 @@
 //! The verbs a process can run, and how each ended.
 
-use std::{future::Future, pin::Pin};
+use std::{pin::Pin, sync::Arc};
 
 use steadfast_protocol::{
-    Definition, DevicePhase, Domain, Door, Entry, Error, Ground, Mend, Outcome, Plan, Platform,
-    Press, Replace, Serial, Session, Signal, Swap, Terms, Waited,
+    Definition, Domain, Door, Error, Generation, Outcome, Plan, Platform, Press, Replace, Session,
+    Sight, Signal, Swap, Terms, Waited,
 };
 
-use crate::Gadget;
-
-/// The one domain of every scenario.
-pub(crate) const DOMAIN: Domain = Domain(1);
+use crate::{Gadget, HERE, Record, repair, world::SLOTS};
 
 /// A platform over this model's devices.
-pub trait Simulated: Platform<Spec = Gadget, Refusal = (), Error = ()> + 'static {}
+pub trait Simulated: Platform<Spec = Gadget, Refusal = (), Error = ()> + 'static {
+    /// The record of a domain, at one instant and with no lock.
+    fn read(&self, domain: Domain) -> impl Future<Output = Result<Arc<Record>, ()>> + Send;
 
-impl<P: Platform<Spec = Gadget, Refusal = (), Error = ()> + 'static> Simulated for P {}
+    /// What QEMU has, asked beside whoever owns it.
+    fn glance(
+        &self,
+        generation: Generation,
+    ) -> impl Future<Output = Result<Option<Sight>, ()>> + Send;
+}
+
+/// A verb, and the domain it is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Task {
+    /// Which domain.
+    pub domain: Domain,
+    /// What is asked for.
+    pub verb: Verb,
+}
+
+impl From<Verb> for Task {
+    fn from(verb: Verb) -> Self {
+        verb.on(HERE)
+    }
+}
 
 /// A verb and what it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,12 +57,23 @@ pub enum Verb {
     Detach(Vec<u8>, Press),
     /// media insert, media eject
     Media(u8, Option<u8>, Door),
-    /// reset
-    Reset,
+    /// pause, resume, reset
+    Tell(Signal),
+    /// check --repair, with or without --remove
+    Repair(Strangers),
     /// check --repair, of a back end of that serial that looked like an orphan
     Strip(u64),
     /// wait
     Wait,
+}
+
+/// What a repair does about devices that nobody recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Strangers {
+    /// They are recorded.
+    Adopt,
+    /// They are taken out.
+    Remove,
 }
 
 /// What came of one device.
@@ -141,57 +171,60 @@ impl Verb {
         Self::Detach(vec![id], Press::Wait)
     }
 
+    /// For that domain.
+    pub fn on(self, domain: Domain) -> Task {
+        Task { domain, verb: self }
+    }
+}
+
+impl Task {
     /// The production future of this verb.
     pub(crate) fn future<P: Simulated>(
         self,
-        platform: P,
+        sim: P,
     ) -> Pin<Box<dyn Future<Output = Ending> + Send>> {
-        Box::pin(async move { self.run(&platform).await.unwrap_or_else(Ending::from) })
+        Box::pin(async move { self.run(&sim).await.unwrap_or_else(Ending::from) })
     }
 
-    async fn run<P: Simulated>(self, platform: &P) -> Result<Ending, Error<P>> {
+    async fn run<P: Simulated>(self, sim: &P) -> Result<Ending, Error<P>> {
+        let Self { domain, verb } = self;
         let terms = Terms::default();
-        let mut session = Session::new(platform);
+        let mut session = Session::new(sim);
         let definition = |devices| Definition { layout: SLOTS, document: (), devices };
-        match self {
-            Self::Define(devices) => {
-                session.define(DOMAIN, definition(devices), Replace::Refuse, terms).await?;
+        match verb {
+            Verb::Define(devices) => {
+                session.define(domain, definition(devices), Replace::Refuse, terms).await?;
             }
-            Self::Redefine(devices) => {
-                session.define(DOMAIN, definition(devices), Replace::Allow, terms).await?;
+            Verb::Redefine(devices) => {
+                session.define(domain, definition(devices), Replace::Allow, terms).await?;
             }
-            Self::Undefine => session.undefine(DOMAIN, terms).await?,
-            Self::Start => {
-                session.start(DOMAIN, terms).await?;
+            Verb::Undefine => session.undefine(domain, terms).await?,
+            Verb::Start => {
+                session.start(domain, terms).await?;
             }
-            Self::Stop(door) => {
-                session.stop(DOMAIN, door, terms).await?;
+            Verb::Stop(door) => {
+                session.stop(domain, door, terms).await?;
             }
-            Self::Destroy => {
-                session.destroy(DOMAIN, terms).await?;
+            Verb::Destroy => {
+                session.destroy(domain, terms).await?;
             }
-            Self::Attach(wanted, plan) => {
-                return Ok(session.attach(DOMAIN, wanted, plan, terms).await?.into());
+            Verb::Attach(wanted, plan) => {
+                return Ok(session.attach(domain, wanted, plan, terms).await?.into());
             }
-            Self::Detach(ids, press) => {
-                return Ok(session.detach(DOMAIN, ids, press, terms).await?.into());
+            Verb::Detach(ids, press) => {
+                return Ok(session.detach(domain, ids, press, terms).await?.into());
             }
-            Self::Media(id, medium, door) => {
+            Verb::Media(id, medium, door) => {
                 let swap = Swap { medium, door };
-                return Ok(session.media(DOMAIN, id, swap, terms).await?.into());
+                return Ok(session.media(domain, id, swap, terms).await?.into());
             }
-            Self::Reset => {
-                session.signal(DOMAIN, Signal::Reset, terms).await?;
+            Verb::Tell(signal) => {
+                session.signal(domain, signal, terms).await?;
             }
-            Self::Strip(serial) => {
-                let Ground::Live(mut owner) = session.begin(DOMAIN).await? else {
-                    return Ok(Ending::Done);
-                };
-                let outcome = owner.mend(orphan(Serial(serial))).await?;
-                return Ok(vec![(ORPHAN, outcome)].into());
-            }
-            Self::Wait => {
-                return Ok(match session.wait(DOMAIN, None).await? {
+            Verb::Repair(strangers) => return repair::repair(sim, domain, strangers).await,
+            Verb::Strip(serial) => return repair::strip(sim, domain, serial).await,
+            Verb::Wait => {
+                return Ok(match session.wait(domain, None).await? {
                     Waited::Clear => Ending::Done,
                     Waited::Pending(ids) => Ending::Waiting(ids),
                 });
@@ -199,16 +232,4 @@ impl Verb {
         }
         Ok(Ending::Done)
     }
-}
-
-/// Slots of every machine.
-pub(crate) const SLOTS: u8 = 4;
-
-/// The id under which a repair answers.
-const ORPHAN: u8 = 99;
-
-fn orphan(serial: Serial) -> Mend<Gadget> {
-    let (medium, intent, phase) = (serial, serial, DevicePhase::Present);
-    let entry = Entry { spec: Gadget::SCSI, place: 0, serial, medium, intent, phase };
-    Mend::Strip { id: ORPHAN, entry }
 }

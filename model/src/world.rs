@@ -1,64 +1,28 @@
-//! What processes share: the record, the locks, the QEMUs; and what a request is answered.
+//! What processes share: the records, the locks, the QEMUs.
 
-use std::collections::BTreeMap;
-
-use steadfast_protocol::{
-    DevicePhase, Entry, Generation, Patience, Phase, Probe, Revision, Row, Serial,
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::{Index, IndexMut},
+    sync::Arc,
 };
 
-use crate::{Gadget, Qemu, Request, Rule, Run, tape::Left, verb::SLOTS};
+use steadfast_protocol::{DevicePhase, Domain, Entry, Generation, Phase, Revision, Row, Serial};
 
-/// How often each thing may go wrong.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Faults {
-    /// A process is killed.
-    pub kills: u8,
-    /// A future is dropped.
-    pub drops: u8,
-    /// QEMU refuses a command it could execute.
-    pub refusals: u8,
-    /// A batch of commands is cut off, outcome unknown.
-    pub unknowns: u8,
-    /// A monitor is silent.
-    pub silences: u8,
-    /// Events are lost.
-    pub losses: u8,
-    /// A QEMU dies by itself.
-    pub deaths: u8,
-    /// The kernel takes too long over an exit.
-    pub delays: u8,
-    /// Nobody can tell whether a QEMU is alive.
-    pub doubts: u8,
-    /// A preparation or a spawn fails.
-    pub failures: u8,
-    /// The guest refuses a removal.
-    pub rejections: u8,
-    /// The guest lets go: of a device, of its doors.
-    pub releases: u8,
-}
+use crate::{Faults, Gadget, Qemu, Request, Run, tape::Left};
 
-/// How a request is answered, where it can be in more than one way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Choice {
-    /// As asked.
-    Plain,
-    /// QEMU refuses this command.
-    Refuse,
-    /// The connection is lost; so many commands more had been sent.
-    Lose(usize),
-    /// The monitor is silent.
-    Silent,
-    /// Nobody can tell whether QEMU is alive.
-    Doubt,
-    /// It fails.
-    Fail,
-    /// The time is over.
-    Over,
-}
+/// The domain of most scenarios.
+pub const HERE: Domain = Domain(1);
+/// Another one.
+pub const THERE: Domain = Domain(2);
+
+/// Slots of every machine.
+pub(crate) const SLOTS: u8 = 4;
 
 /// The folder of a generation, and its slow lock.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
+    /// Whose generation.
+    pub home: Domain,
     /// Who holds the slow lock.
     pub holder: Option<usize>,
     /// To be taken away when it is released.
@@ -67,30 +31,76 @@ pub struct Place {
     pub prepared: Option<BTreeMap<u8, Entry<Gadget>>>,
 }
 
-/// What processes share.
+impl Place {
+    /// A fresh one.
+    pub fn of(home: Domain) -> Self {
+        Self { home, holder: None, over: false, prepared: None }
+    }
+}
+
+/// One domain's record, and its fast lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct World {
+pub struct Record {
     /// The row.
     pub row: Option<Row<Gadget>>,
     /// Its devices.
     pub devices: BTreeMap<u8, Entry<Gadget>>,
+    /// Who holds the fast lock from a commit to a spawn.
+    pub fast: Option<usize>,
+}
+
+/// What processes share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct World {
+    /// The records.
+    pub records: BTreeMap<Domain, Arc<Record>>,
     /// The store-wide counter.
     pub counter: u64,
     /// Folders.
     pub places: BTreeMap<Generation, Place>,
     /// QEMUs that run.
-    pub qemus: BTreeMap<Generation, Qemu>,
-    /// Who holds the fast lock from a commit to a spawn.
-    pub fast: Option<usize>,
+    pub qemus: BTreeMap<Generation, Arc<Qemu>>,
+    /// Names that a stranger gave or took, behind everybody's back.
+    pub strange: BTreeSet<Serial>,
     /// What may still go wrong.
     pub faults: Faults,
-    /// A rule that was broken in passing.
+    /// A property that was broken in passing.
     pub broken: Option<&'static str>,
+}
+
+static NOTHING: Record = Record { row: None, devices: BTreeMap::new(), fast: None };
+
+impl Index<Domain> for World {
+    type Output = Record;
+
+    fn index(&self, domain: Domain) -> &Record {
+        self.records.get(&domain).map_or(&NOTHING, |record| record)
+    }
+}
+
+impl IndexMut<Domain> for World {
+    fn index_mut(&mut self, domain: Domain) -> &mut Record {
+        Arc::make_mut(self.records.entry(domain).or_default())
+    }
 }
 
 impl World {
     /// A domain that does not run.
     pub fn defined(devices: impl IntoIterator<Item = (u8, Gadget)>) -> Self {
+        Self::default().and_defined(HERE, devices)
+    }
+
+    /// A domain that runs as generation 1.
+    pub fn running(devices: impl IntoIterator<Item = (u8, Gadget)>) -> Self {
+        Self::default().and_running(HERE, devices)
+    }
+
+    /// With a domain that does not run.
+    pub fn and_defined(
+        mut self,
+        domain: Domain,
+        devices: impl IntoIterator<Item = (u8, Gadget)>,
+    ) -> Self {
         let row = Row {
             generation: Generation(0),
             phase: Phase::Defined,
@@ -104,25 +114,32 @@ impl World {
             (id, Entry { spec, place, serial, medium: serial, intent: serial, phase })
         };
         let devices = (0..SLOTS).zip(devices).map(entry).collect();
-        Self { row: Some(row), devices, ..Self::default() }
+        self[domain] = Record { row: Some(row), devices, fast: None };
+        self
     }
 
-    /// A domain that runs as generation 1.
-    pub fn running(devices: impl IntoIterator<Item = (u8, Gadget)>) -> Self {
-        let mut world = Self::defined(devices);
-        let generation = Generation(1);
-        world.counter = 1;
-        for entry in world.devices.values_mut() {
+    /// With a domain that runs, as the next generation.
+    pub fn and_running(
+        self,
+        domain: Domain,
+        devices: impl IntoIterator<Item = (u8, Gadget)>,
+    ) -> Self {
+        let mut world = self.and_defined(domain, devices);
+        world.counter += 1;
+        let generation = Generation(world.counter);
+        let mut record = world[domain].clone();
+        for entry in record.devices.values_mut() {
             world.counter += 1;
             let serial = Serial(world.counter);
             (entry.serial, entry.medium, entry.intent) = (serial, serial, serial);
             entry.phase = DevicePhase::Present;
         }
-        if let Some(row) = &mut world.row {
+        if let Some(row) = &mut record.row {
             (row.generation, row.phase) = (generation, Phase::Live);
         }
-        world.places.insert(generation, Place::default());
-        world.qemus.insert(generation, Qemu::with(&world.devices));
+        world.places.insert(generation, Place::of(domain));
+        world.qemus.insert(generation, Arc::new(Qemu::with(&record.devices)));
+        world[domain] = record;
         world
     }
 
@@ -131,90 +148,46 @@ impl World {
         Self { faults, ..self }
     }
 
+    /// With this done to every QEMU.
+    pub fn with_qemus(mut self, change: impl Fn(&mut Qemu)) -> Self {
+        for qemu in self.qemus.values_mut() {
+            change(Arc::make_mut(qemu));
+        }
+        self
+    }
+
     pub(crate) fn break_rule(&mut self, rule: &'static str) {
         self.broken.get_or_insert(rule);
     }
 
-    /// Whether the row is of that generation and runs, or is about to end.
-    pub(crate) fn describes(&self, generation: Generation) -> bool {
-        self.row.as_ref().is_some_and(|row| {
-            row.generation == generation && matches!(row.phase, Phase::Live | Phase::Dying { .. })
+    pub(crate) fn qemu_mut(&mut self, generation: Generation) -> Option<&mut Qemu> {
+        self.qemus.get_mut(&generation).map(Arc::make_mut)
+    }
+
+    /// The domain whose generation that is, as far as anything says so.
+    pub(crate) fn home(&self, generation: Generation) -> Option<Domain> {
+        let of_row = |(domain, record): (&Domain, &Arc<Record>)| {
+            let row = record.row.as_ref()?;
+            (row.generation == generation).then_some(*domain)
+        };
+        let place = self.places.get(&generation).map(|place| place.home);
+        place.or_else(|| self.records.iter().find_map(of_row))
+    }
+
+    /// The row of that generation that says that it runs, or is about to end.
+    pub(crate) fn describing(&self, generation: Generation) -> Option<&Record> {
+        self.records.values().map(|record| &**record).find(|record| {
+            record.row.as_ref().is_some_and(|row| {
+                let runs = matches!(row.phase, Phase::Live | Phase::Dying { .. });
+                runs && row.generation == generation
+            })
         })
     }
 
-    fn is_locked(&self, slot: usize) -> bool {
-        self.fast.is_some_and(|holder| holder != slot)
-    }
-
-    /// The ways in which this request can be answered now; none: it waits.
-    pub(crate) fn choices(&self, slot: usize, run: &Run, broken: Option<Rule>) -> Vec<Choice> {
-        use Choice::{Doubt, Fail, Lose, Over, Plain, Refuse, Silent};
-        let faults = &self.faults;
-        let qemu = |generation: &Generation| self.qemus.get(generation);
-        let when = |budget: u8, choice: Choice| (budget > 0).then_some(choice);
-        let also = |budget: u8, choice| {
-            [Some(Plain), when(budget, choice)].into_iter().flatten().collect()
-        };
-        match &run.request {
-            Request::Slow(generation) => match self.places.get(generation) {
-                Some(Place { holder: Some(_), .. }) => vec![],
-                _ => vec![Plain],
-            },
-            Request::Fast(_) | Request::Launch if self.is_locked(slot) => vec![],
-            Request::Fast(view) if view.probe == Probe::Ask => also(faults.doubts, Doubt),
-            Request::Prepare(..) | Request::Spawn(_) => also(faults.failures, Fail),
-            Request::Connect(generation) => match qemu(generation) {
-                Some(qemu) => {
-                    let fenced = qemu.wire.is_empty() || broken == Some(Rule::Fence);
-                    let free = qemu.session.is_none() && fenced;
-                    let plain = free.then_some(Plain);
-                    plain.into_iter().chain(when(faults.silences, Silent)).collect()
-                }
-                None => vec![Plain],
-            },
-            Request::Tell(generation, commands) => match qemu(generation) {
-                Some(_) => {
-                    let mut choices: Vec<_> = also(faults.refusals, Refuse);
-                    if faults.unknowns > 0 {
-                        choices.extend((0..=commands.len() - run.told.len()).map(Lose));
-                    }
-                    choices
-                }
-                None => vec![Plain],
-            },
-            Request::Look(generation) => match qemu(generation) {
-                Some(_) => also(faults.silences, Silent),
-                None => vec![Plain],
-            },
-            Request::Listen(generation, serials) => {
-                let session = qemu(generation).and_then(|qemu| qemu.session.as_ref());
-                let heard = session.is_some_and(|session| {
-                    serials.iter().any(|serial| {
-                        session.deleted.contains(serial) || session.rejected.contains(serial)
-                    })
-                });
-                if heard { also(faults.losses, Over) } else { vec![Over] }
-            }
-            Request::ListenTray(generation, serial) => {
-                let session = qemu(generation).and_then(|qemu| qemu.session.as_ref());
-                if session.is_some_and(|session| session.moved.contains(serial)) {
-                    also(faults.losses, Over)
-                } else {
-                    vec![Over]
-                }
-            }
-            Request::Watch(generation, serials) => {
-                let gone = qemu(generation)
-                    .is_none_or(|qemu| serials.iter().any(|one| !qemu.fronts.contains_key(one)));
-                if gone || !run.rejected.is_empty() { vec![Plain] } else { vec![Over] }
-            }
-            Request::Exited(generation, patience) => match (qemu(generation), patience) {
-                (None, _) => vec![Plain],
-                (Some(_), Patience::Guest) => vec![Over],
-                (Some(_), _) => when(faults.delays, Over).into_iter().collect(),
-            },
-            _ => vec![Plain],
-        }
+    /// Whether that process has a session on the command socket.
+    pub(crate) fn is_in_session(&self, slot: usize, generation: Generation) -> bool {
+        let session = self.qemus.get(&generation).and_then(|qemu| qemu.session.as_ref());
+        session.is_some_and(|session| session.slot == slot)
     }
 
     /// A process lets go of something.
@@ -222,15 +195,16 @@ impl World {
         match left {
             Left::Lock(generation) => {
                 run.holds.remove(&generation);
-                let session = self.qemus.get(&generation).and_then(|qemu| qemu.session.as_ref());
-                if session.is_some_and(|session| session.slot == slot) {
-                    self.break_rule("a slow lock was released before its session was closed");
+                if self.is_in_session(slot, generation) {
+                    self.break_rule(crate::passing::SESSION_OUTLIVES_LOCK);
                 }
                 self.release(generation);
             }
             Left::Session(generation) => {
-                if let Some(qemu) = self.qemus.get_mut(&generation) {
-                    qemu.session.take_if(|session| session.slot == slot);
+                if self.is_in_session(slot, generation)
+                    && let Some(qemu) = self.qemu_mut(generation)
+                {
+                    qemu.session = None;
                 }
             }
         }
@@ -253,19 +227,27 @@ impl World {
     /// A process is gone: so many of the commands it had begun to send stay on the wire.
     pub(crate) fn bury(&mut self, slot: usize, run: &Run, sent: usize) {
         self.close(slot, run, sent);
-        let held: Vec<_> =
-            self.places.iter().filter(|(_, place)| place.holder == Some(slot)).collect();
-        for generation in held.into_iter().map(|(generation, _)| *generation).collect::<Vec<_>>() {
+        let held = self.places.iter().filter(|(_, place)| place.holder == Some(slot));
+        for generation in held.map(|(generation, _)| *generation).collect::<Vec<_>>() {
             self.release(generation);
         }
-        self.fast.take_if(|holder| *holder == slot);
+        self.open_fast(slot);
+    }
+
+    pub(crate) fn open_fast(&mut self, slot: usize) {
+        for record in self.records.values_mut() {
+            if record.fast == Some(slot) {
+                Arc::make_mut(record).fast = None;
+            }
+        }
     }
 
     pub(crate) fn close(&mut self, slot: usize, run: &Run, sent: usize) {
-        for qemu in self.qemus.values_mut() {
-            if qemu.session.take_if(|session| session.slot == slot).is_some()
-                && let Request::Tell(_, commands) = &run.request
-            {
+        let open = self.qemus.keys().copied().filter(|of| self.is_in_session(slot, *of));
+        for generation in open.collect::<Vec<_>>() {
+            let Some(qemu) = self.qemu_mut(generation) else { continue };
+            qemu.session = None;
+            if let Request::Tell(_, commands) = &*run.request {
                 qemu.wire.extend(commands.iter().skip(run.told.len()).take(sent).cloned());
             }
         }

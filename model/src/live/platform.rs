@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::pending,
+    sync::Arc,
 };
 
 use steadfast_locks::{Fast, Permit, Slow};
@@ -11,7 +12,7 @@ use steadfast_protocol::{
     Serial, Sight, Signal, Standing, Tx, View,
 };
 
-use crate::{Answer, Gadget, Request, tape::Left};
+use crate::{Answer, Gadget, Record, Request, Simulated, tape::Left};
 
 use super::{Shared, Stage, stage::Said};
 
@@ -45,9 +46,12 @@ impl<S: Shared<Stage>> Drop for Monitor<S> {
     }
 }
 
-/// An answer of the wrong kind: the world is wrong, and the verb fails.
-fn wrong<T>() -> Result<T, ()> {
-    Err(())
+/// The platform failed. No other answer of another kind is ever given.
+fn failed<T>(answer: &Answer) -> Result<T, ()> {
+    match answer {
+        Answer::Failed => Err(()),
+        answer => unreachable!("the world answers {answer:?}"),
+    }
 }
 
 impl<S: Shared<Stage>> Live<S> {
@@ -108,14 +112,30 @@ impl<S: Shared<Stage>> Live<S> {
     async fn flag(&self, request: Request) -> Result<bool, ()> {
         match self.plainly(request).await {
             Answer::Flag(flag) => Ok(flag),
-            _ => wrong(),
+            other => failed(&other),
         }
     }
 
     async fn heard(&self, request: Request) -> Result<Heard, ()> {
         match self.plainly(request).await {
             Answer::Heard(heard) => Ok(heard),
-            _ => wrong(),
+            other => failed(&other),
+        }
+    }
+}
+
+impl<S: Shared<Stage>> Simulated for Live<S> {
+    async fn read(&self, domain: Domain) -> Result<Arc<Record>, ()> {
+        match self.plainly(Request::Read(domain)).await {
+            Answer::Read(record) => Ok(record),
+            other => failed(&other),
+        }
+    }
+
+    async fn glance(&self, generation: Generation) -> Result<Option<Sight>, ()> {
+        match self.plainly(Request::Glance(generation)).await {
+            Answer::Sight(sight) => Ok(sight),
+            other => failed(&other),
         }
     }
 }
@@ -127,10 +147,10 @@ impl<S: Shared<Stage>> Platform for Live<S> {
     type Refusal = ();
     type Error = ();
 
-    async fn peek(&self, _: Domain) -> Result<Option<Standing<u8>>, ()> {
-        match self.plainly(Request::Peek).await {
+    async fn peek(&self, domain: Domain) -> Result<Option<Standing<u8>>, ()> {
+        match self.plainly(Request::Peek(domain)).await {
             Answer::Standing(standing) => Ok(standing),
-            _ => wrong(),
+            other => failed(&other),
         }
     }
 
@@ -147,10 +167,10 @@ impl<S: Shared<Stage>> Platform for Live<S> {
     async fn found(
         &self,
         _: &Permit<'_, Slow>,
-        _: Domain,
+        domain: Domain,
         generation: Generation,
     ) -> Result<Hold<S>, ()> {
-        self.done(Request::Found(generation)).await?;
+        self.done(Request::Found(domain, generation)).await?;
         Ok(Hold(self.clone(), generation))
     }
 
@@ -168,16 +188,19 @@ impl<S: Shared<Stage>> Platform for Live<S> {
         &self,
         permit: Permit<'_, Fast>,
         _: Option<&Hold<S>>,
-        _: Domain,
+        domain: Domain,
         view: View<u8>,
         section: impl FnOnce(&mut Tx<Gadget>) -> R + Send + 'static,
     ) -> Result<R, ()> {
         let (at, seen) = (self.at, view.clone());
         let result = self
-            .ask(Request::Fast(view), move |stage, answer| {
-                let Answer::Record(mut tx) = answer else { return Some(wrong()) };
+            .ask(Request::Fast(domain, view), move |stage, answer| {
+                let mut tx = match answer {
+                    Answer::Record(tx) => tx,
+                    other => return Some(failed(&other)),
+                };
                 let result = section(&mut tx);
-                stage.commit(at, &seen, *tx);
+                stage.commit(at, domain, &seen, *tx);
                 (!stage.is_abandoned(at)).then_some(Ok(result))
             })
             .await;
@@ -200,17 +223,20 @@ impl<S: Shared<Stage>> Platform for Live<S> {
         &self,
         permit: Permit<'_, Fast>,
         hold: &Hold<S>,
-        _: Domain,
+        domain: Domain,
         section: impl FnOnce(&mut Tx<Gadget>) -> bool + Send + 'static,
     ) -> Result<Launch<()>, ()> {
         let at = self.at;
         let decided = self
-            .ask(Request::Launch, move |stage, answer| {
-                let Answer::Record(mut tx) = answer else { return Some(wrong()) };
+            .ask(Request::Launch(domain), move |stage, answer| {
+                let mut tx = match answer {
+                    Answer::Record(tx) => tx,
+                    other => return Some(failed(&other)),
+                };
                 let decided = section(&mut tx);
-                stage.commit(at, &View::row(), *tx);
+                stage.commit(at, domain, &View::row(), *tx);
                 if !decided {
-                    stage.free_fast();
+                    stage.free_fast(at);
                 }
                 (decided || !stage.is_abandoned(at)).then_some(Ok(decided))
             })
@@ -235,7 +261,7 @@ impl<S: Shared<Stage>> Platform for Live<S> {
     ) -> Result<Result<Monitor<S>, Lost>, ()> {
         match self.plainly(Request::Connect(generation)).await {
             Answer::Session(session) => Ok(session.map(|()| Monitor(self.clone(), generation))),
-            _ => wrong(),
+            other => failed(&other),
         }
     }
 
@@ -246,21 +272,21 @@ impl<S: Shared<Stage>> Platform for Live<S> {
     ) -> Result<Vec<Reply<()>>, ()> {
         match self.plainly(Request::Tell(monitor.1, commands)).await {
             Answer::Replies(replies) => Ok(replies),
-            _ => wrong(),
+            other => failed(&other),
         }
     }
 
     async fn signal(&self, monitor: &mut Monitor<S>, signal: Signal) -> Result<Reply<()>, ()> {
         match self.plainly(Request::Signal(monitor.1, signal)).await {
-            Answer::Replies(mut replies) => replies.pop().ok_or(()),
-            _ => wrong(),
+            Answer::Replies(mut replies) => Ok(replies.pop().unwrap_or(Reply::Unknown)),
+            other => failed(&other),
         }
     }
 
     async fn look(&self, monitor: &mut Monitor<S>) -> Result<Option<Sight>, ()> {
         match self.plainly(Request::Look(monitor.1)).await {
             Answer::Sight(sight) => Ok(sight),
-            _ => wrong(),
+            other => failed(&other),
         }
     }
 

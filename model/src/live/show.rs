@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, Waker};
 
-use crate::{State, Verb};
+use crate::State;
 
 use super::{Live, Shared, Stage};
 
@@ -49,9 +49,8 @@ impl<S: Shared<Stage>> Show<S> {
 
 /// Runs one process's verbs to their ends.
 pub fn play_process<S: Shared<Stage>>(stage: &S, at: usize) {
-    while let Some(verb) = stage.until(|stage| Some(stage.verb(at))) {
-        let verb: Verb = verb;
-        let mut future = verb.future(Live::new(stage.clone(), at));
+    while let Some(task) = stage.until(|stage| Some(stage.task(at))) {
+        let mut future = task.future(Live::new(stage.clone(), at));
         let polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         // What it held it lets go of before it has ended.
         drop(future);

@@ -1,10 +1,12 @@
 //! What the threads share.
 
-use steadfast_protocol::{Tx, View};
+use std::sync::Arc;
+
+use steadfast_protocol::{Domain, Tx, View};
 
 use crate::{
-    Act, Answer, Choice, Ending, Gadget, Request, Run, Scenario, State, Verb, properties, story,
-    tape::Left,
+    Act, Answer, Choice, Ending, Gadget, Request, Run, Scenario, Slot, State, Task,
+    scenario::acts_of_qemu, story, tape::Left,
 };
 
 use super::{Blow, Director, Offer, Verdict};
@@ -37,8 +39,7 @@ pub(super) enum Said {
 impl Stage {
     /// Where a scenario begins.
     pub fn new(scenario: Scenario, director: impl Director) -> Self {
-        let state =
-            State { world: scenario.world.clone(), slots: scenario.slots.clone(), rest: None };
+        let state = scenario.first();
         let (answered, lives) = (vec![0; state.slots.len()], vec![0; state.slots.len()]);
         let director = Box::new(director);
         Self {
@@ -65,8 +66,8 @@ impl Stage {
     }
 
     pub(super) fn pose(&mut self, at: usize, request: &Request) {
-        if let Some(run) = &mut self.state.slots[at].run {
-            run.request = request.clone();
+        if let Some(run) = &mut self.slot(at).run {
+            run.request = Arc::new(request.clone());
             run.told.clear();
             run.rejected.clear();
         }
@@ -78,8 +79,8 @@ impl Stage {
             return Some(Said::Gone);
         }
         let Some(run) = &self.state.slots[at].run else { return Some(Said::Gone) };
-        let choices = self.state.world.choices(at, run, self.scenario.broken);
-        let sending = match &run.request {
+        let choices = self.state.world.choices(at, run, self.scenario.broken, |_| false);
+        let sending = match &*run.request {
             Request::Tell(_, commands) => commands.len() - run.told.len(),
             _ => 0,
         };
@@ -125,16 +126,16 @@ impl Stage {
     }
 
     fn answer(&mut self, at: usize, choice: Choice) -> Option<Answer> {
-        let mut run = self.state.slots[at].run.take()?;
+        let mut run = self.slot(at).run.take()?;
         let answer = self.state.world.answer(at, &mut run, choice, self.scenario.broken);
-        self.state.slots[at].run = Some(run);
+        self.slot(at).run = Some(run);
         answer
     }
 
     /// R13: a section that is queued goes on, and the lock with it. Whether the process is no more.
     fn drop_future(&mut self, at: usize, sent: usize) -> bool {
-        let Some(run) = &mut self.state.slots[at].run else { return true };
-        if !matches!(run.request, Request::Fast(_) | Request::Launch | Request::Spawn(_)) {
+        let Some(run) = &mut self.slot(at).run else { return true };
+        if !matches!(*run.request, Request::Fast(..) | Request::Launch(_) | Request::Spawn(_)) {
             self.end(at, sent, Ending::Dropped);
             return true;
         }
@@ -145,10 +146,10 @@ impl Stage {
     }
 
     /// Commits what a section left.
-    pub(super) fn commit(&mut self, at: usize, view: &View<u8>, tx: Tx<Gadget>) {
-        let Some(run) = self.state.slots[at].run.take() else { return };
-        self.state.world.commit(at, &run, view, tx);
-        self.state.slots[at].run = Some(run);
+    pub(super) fn commit(&mut self, at: usize, domain: Domain, view: &View<u8>, tx: Tx<Gadget>) {
+        let Some(mut run) = self.slot(at).run.take() else { return };
+        self.state.world.commit(at, &mut run, domain, view, tx);
+        self.slot(at).run = Some(run);
         self.judge();
     }
 
@@ -161,14 +162,18 @@ impl Stage {
         abandoned
     }
 
-    pub(super) fn free_fast(&mut self) {
-        self.state.world.fast = None;
+    pub(super) fn free_fast(&mut self, at: usize) {
+        self.state.world.open_fast(at);
+    }
+
+    fn slot(&mut self, at: usize) -> &mut Slot {
+        Arc::make_mut(&mut self.state.slots[at])
     }
 
     pub(super) fn leave(&mut self, at: usize, left: Left) {
-        let Some(mut run) = self.state.slots[at].run.take() else { return };
+        let Some(mut run) = self.slot(at).run.take() else { return };
         self.state.world.leave(at, &mut run, left);
-        self.state.slots[at].run = Some(run);
+        self.slot(at).run = Some(run);
         self.judge();
     }
 
@@ -176,18 +181,18 @@ impl Stage {
         self.lives[at]
     }
 
-    /// The process's verb, for as long as there is one.
-    pub(super) fn verb(&self, at: usize) -> Option<Verb> {
+    /// What the process was asked for, for as long as there is something.
+    pub(super) fn task(&self, at: usize) -> Option<Task> {
         let run = self.state.slots[at].run.as_ref().filter(|_| self.violation.is_none());
-        run.map(|run| run.verb.clone())
+        run.map(|run| Task::clone(&run.task))
     }
 
     /// Ends a verb, and begins the next.
     pub(super) fn end(&mut self, at: usize, sent: usize, ending: Ending) {
-        if !matches!(ending, Ending::Killed | Ending::Dropped)
-            && self.state.world.places.values().any(|place| place.holder == Some(at))
-        {
-            self.state.world.break_rule("a verb ended with its slow lock held");
+        let is_own = !matches!(ending, Ending::Killed | Ending::Dropped);
+        if is_own && let Some(run) = self.slot(at).run.take() {
+            self.state.watch_end(at, &run, &ending);
+            self.slot(at).run = Some(run);
         }
         self.answered[at] = 0;
         self.lives[at] += 1;
@@ -198,7 +203,7 @@ impl Stage {
     /// What QEMU and its guest may do now.
     fn acts_of_qemu(&self) -> Vec<Act> {
         let mut acts = Vec::new();
-        self.scenario.acts_of_qemu(&self.state, &mut acts);
+        acts_of_qemu(&self.state, &mut acts);
         acts
     }
 
@@ -231,7 +236,7 @@ impl Stage {
 
     fn judge(&mut self) {
         if self.violation.is_none() {
-            self.violation = properties::broken(&self.scenario, &self.state);
+            self.violation = self.scenario.judge(&self.state, &mut []);
         }
         self.describe();
     }
@@ -245,7 +250,7 @@ impl Stage {
 
     fn describe(&mut self) {
         let Some(tale) = &mut self.tale else { return };
-        let now = story::describe(&self.state.world);
+        let now = story::describe(&self.state);
         if now != self.described {
             tale.push(format!("       {now}"));
             self.described = now;

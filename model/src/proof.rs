@@ -1,0 +1,75 @@
+//! How a check reports: one line on stdout, read by whoever runs all of them.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+/// What a check came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing was found, and nothing should have been.
+    Holds,
+    /// A mistake made on purpose was found.
+    Found,
+    /// Something is not so.
+    Violated,
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Found => "found",
+            Self::Violated => "violated",
+        }
+    }
+}
+
+/// One check that was done.
+#[derive(Clone, Debug)]
+pub struct Proof<'a> {
+    /// Kebab-case, unique.
+    pub name: &'a str,
+    /// `explicit`, `loom`, …
+    pub engine: &'a str,
+    /// Processes that race.
+    pub processes: Option<usize>,
+    /// Crashes allowed.
+    pub crashes: Option<usize>,
+    /// How many were looked at.
+    pub explored: usize,
+    /// Of what.
+    pub unit: &'a str,
+    /// Which bound stopped it; `None`: it finished.
+    pub bound: Option<&'a str>,
+    /// How long it took.
+    pub took: Duration,
+    /// What it came to.
+    pub verdict: Verdict,
+    /// What it had to come to.
+    pub expected: Verdict,
+}
+
+impl Proof<'_> {
+    /// Whether it came to what it had to.
+    pub fn is_as_expected(&self) -> bool {
+        self.verdict == self.expected && self.explored > 0
+    }
+
+    /// The line.
+    pub fn line(&self) -> String {
+        let row = json!({
+            "name": self.name,
+            "engine": self.engine,
+            "processes": self.processes,
+            "crashes": self.crashes,
+            "explored": self.explored,
+            "unit": self.unit,
+            "bound": self.bound,
+            "seconds": self.took.as_secs_f64(),
+            "verdict": self.verdict.word(),
+            "expected": self.expected.word(),
+        });
+        format!("proof: {row}")
+    }
+}

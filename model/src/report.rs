@@ -1,0 +1,89 @@
+//! Whether what a verb says at its end is so, at the instant of the section or the look that it rests on.
+
+use steadfast_protocol::{DevicePhase, Entry, Phase};
+
+use crate::{Came, Ending, Gadget, Kind, Record, Run, Verb, World, passing};
+
+impl World {
+    pub(crate) fn believe(&mut self, run: &Run, ending: &Ending) {
+        let record = &self[run.task.domain];
+        let is_true = match ending {
+            Ending::Devices(outcomes) => {
+                outcomes.iter().all(|(id, came)| self.is_so(run, record, *id, *came))
+            }
+            Ending::Done => is_done(run, record),
+            Ending::Waiting(ids) => ids.iter().all(|id| {
+                let entry = record.devices.get(id);
+                entry.is_some_and(|entry| matches!(entry.phase, DevicePhase::Removing { .. }))
+            }),
+            Ending::Error("died") => record
+                .row
+                .as_ref()
+                .is_none_or(|row| Some(row.generation) != run.began || row.phase == Phase::Defined),
+            _ => true,
+        };
+        if !is_true {
+            self.break_rule(passing::FALSE_REPORT);
+        }
+        let is_over =
+            matches!(run.verb(), Verb::Destroy | Verb::Stop(_)) && *ending == Ending::Done;
+        let marked = run.marked.filter(|_| is_over);
+        if marked.is_some_and(|marked| {
+            self.qemus.contains_key(&marked) || self.describing(marked).is_some()
+        }) {
+            self.break_rule(passing::NOT_GONE);
+        }
+        let says_nothing_begun = *ending == Ending::Error("silent") && *run.verb() != Verb::Start;
+        if says_nothing_begun && run.has_intended {
+            self.break_rule(passing::BEGUN_NOT_SAID);
+        }
+    }
+
+    fn is_so(&self, run: &Run, record: &Record, id: u8, came: Came) -> bool {
+        if matches!(run.verb(), Verb::Repair(_) | Verb::Strip(_)) {
+            return true;
+        }
+        let entry = record.devices.get(&id);
+        let is_settled = |entry: &Entry<Gadget>| {
+            matches!(entry.phase, DevicePhase::Present | DevicePhase::Defined)
+        };
+        let is_there = entry.is_some_and(|entry| {
+            self.qemus.values().any(|qemu| qemu.fronts.contains_key(&entry.serial))
+        });
+        match came {
+            Came::Attached => entry.is_some_and(is_settled),
+            Came::Changed => entry.is_some_and(|entry| {
+                let holds = |medium| entry.spec.kind == Kind::Drive(medium);
+                is_settled(entry)
+                    && matches!(run.verb(), Verb::Media(_, medium, _) if holds(*medium))
+            }),
+            Came::Removed => {
+                !(is_there && entry.is_some_and(|one| run.asked.contains(&one.serial)))
+            }
+            Came::Undone => entry.is_none(),
+            Came::Failed => entry.is_none_or(is_settled),
+            Came::Pending => entry.is_some_and(|one| one.phase.is_open()),
+            Came::Rejected | Came::Unchanged => true,
+        }
+    }
+}
+
+fn is_done(run: &Run, record: &Record) -> bool {
+    let phase = record.row.as_ref().map(|row| row.phase);
+    match run.verb() {
+        Verb::Define(devices) | Verb::Redefine(devices) => {
+            let is_recorded =
+                |(id, spec): &(u8, Gadget)| record.devices.get(id).is_some_and(|e| e.spec == *spec);
+            phase == Some(Phase::Defined) && devices.iter().all(is_recorded)
+        }
+        Verb::Undefine => phase.is_none(),
+        Verb::Start => {
+            let generation = record.row.as_ref().map(|row| row.generation);
+            phase == Some(Phase::Live) && generation == run.began
+        }
+        Verb::Wait => {
+            phase != Some(Phase::Live) || !record.devices.values().any(|e| e.phase.is_open())
+        }
+        _ => true,
+    }
+}

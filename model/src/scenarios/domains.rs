@@ -1,0 +1,3 @@
+//! .
+use super::Trial;
+pub(super) const TRIALS: &[Trial] = &[];
