@@ -17,10 +17,13 @@ use crate::{
 const QCOW2: [u8; 4] = *b"QFI\xfb";
 
 /// Probes the format of an image where it is not given (QEMU never guesses one), makes the address of a card, and
-/// looks whether the images are there.
-pub(crate) fn complete(spec: &mut Spec, at: &str) -> Result<(), Error> {
-    let mut random = || Mac::local(random_bytes());
-    spec.fill_defaults(&mut random);
+/// looks whether the images are there. A card whose address is left out is like `recorded`, where that is one.
+pub(crate) fn complete(spec: &mut Spec, at: &str, recorded: Option<&Spec>) -> Result<(), Error> {
+    let known = match recorded {
+        Some(Spec::Nic(nic)) => nic.mac,
+        _ => None,
+    };
+    spec.fill_defaults(&mut || known.unwrap_or_else(|| Mac::local(random_bytes())));
     let mut found = None;
     for file in spec.files() {
         let path = Path::new(file.path.as_str());

@@ -110,14 +110,7 @@ impl protocol::Spec for Thing {
     }
 
     fn is_met_by(&self, recorded: &Self) -> bool {
-        match (&self.spec, &recorded.spec) {
-            (Spec::Nic(wanted), Spec::Nic(found)) if wanted.mac.is_none() => {
-                let mut wanted = wanted.clone();
-                wanted.mac = found.mac;
-                wanted == *found
-            }
-            (wanted, found) => wanted == found,
-        }
+        self.spec == recorded.spec
     }
 
     fn place(&self, layout: &Layout, taken: &BTreeSet<Claim>) -> Result<Place, String> {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use serde_json::json;
-use steadfast::{Boot, Error, Host, Kind, Options, Replace, Request};
+use steadfast::{Boot, Error, Host, Kind, Options, Outcome, Plan, Replace, Request};
 
 async fn host(folders: &Path) -> Host {
     Host::open(Options::new(folders.join("s"), folders.join("r"))).await.unwrap()
@@ -61,6 +61,25 @@ async fn a_domain_that_is_there_already_is_told_so_and_not_to_stop_first() {
     assert_eq!(error.kind, Kind::Conflict);
     host.destroy("vm", &request).await.unwrap();
     assert!(!host.destroy("vm", &needed()).await.unwrap().changed);
+}
+
+#[tokio::test]
+async fn a_card_whose_address_is_left_out_is_there_already_where_the_record_made_one() {
+    let folders = tempfile::tempdir_in("/tmp").unwrap();
+    let host = host(folders.path()).await;
+    let nic = || json!({"class": "nic", "backend": "user"});
+    let document = || json!({"name": "vm", "accel": "tcg", "devices": {"net0": nic()}});
+    host.define(document(), Replace::Refuse, &Request::default()).await.unwrap();
+    assert!(!host.define(document(), Replace::Refuse, &needed()).await.unwrap().changed);
+    let attach = async |nic| {
+        let wanted = vec![("net1".to_owned(), nic)];
+        host.attach("vm", wanted, Plan::Whole, &needed()).await
+    };
+    assert!(attach(nic()).await.unwrap().changed);
+    let again = attach(nic()).await.unwrap();
+    assert_eq!((again.changed, again.results[0].outcome), (false, Outcome::Unchanged));
+    let other = json!({"class": "nic", "backend": "user", "mac": "52:54:00:12:34:56"});
+    assert_eq!(attach(other).await.unwrap_err().kind, Kind::Conflict);
 }
 
 #[tokio::test]

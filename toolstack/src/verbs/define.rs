@@ -6,7 +6,7 @@ use steadfast_protocol::{Conflict, Definition, Domain, Replace};
 use steadfast_store::DomainRow;
 use uuid::Uuid;
 
-use super::{expect, gone_already, terms, unchanged};
+use super::{device::recorded as known, expect, gone_already, terms, unchanged};
 use crate::{
     answer::Answer,
     check::sweep_of,
@@ -36,8 +36,10 @@ impl Host {
         let uuid = self.uuid_for(&name, document.settings.uuid, replace)?;
         document.settings.uuid = Some(uuid);
         let domain = Domain(uuid.as_u128());
+        let known = known(&self.0, domain, request)?;
         for (id, spec) in &mut document.devices {
-            image::complete(spec, &format!("devices.{id}"))?;
+            let like = known.get(id).map(|entry| entry.spec.spec());
+            image::complete(spec, &format!("devices.{id}"), like)?;
         }
         image::boot(&document)?;
         let definition = definition(&document);
@@ -82,8 +84,8 @@ impl Host {
         }
     }
 
-    /// Whether the record already says that; the macs it was given count as left out. Controllers follow from the
-    /// rest: a device that was attached to the record brought no port of its own.
+    /// Whether the record already says that. Controllers follow from the rest: a device that was attached to the record
+    /// brought no port of its own.
     fn is_defined_as(&self, row: &DomainRow, wanted: &Definition<Thing>) -> Result<bool, Error> {
         use steadfast_protocol::Spec as _;
         let mut recorded = self.0.entries(Domain(row.uuid.as_u128()))?;

@@ -9,10 +9,11 @@ use super::{Failure, expect, terms};
 use crate::{
     answer::{Answer, Ending, Outcome},
     error::{Error, Kind},
-    host::{Host, Ran, in_scope, session},
+    host::{Host, Ran, Shared, in_scope, session},
     image,
     operation::Operation,
     problem,
+    record::Entries,
     request::Request,
     thing::Thing,
 };
@@ -38,6 +39,11 @@ fn device_ids<'t>(texts: impl Iterator<Item = &'t str>) -> Result<Vec<DeviceName
     Ok(ids)
 }
 
+/// What is there already, for a request that is content with its like.
+pub(super) fn recorded(host: &Shared, domain: Domain, request: &Request) -> Result<Entries, Error> {
+    if request.if_needed { host.entries(domain) } else { Ok(Entries::new()) }
+}
+
 impl Host {
     /// Adds devices: to QEMU where the domain runs, else to the record alone.
     ///
@@ -55,11 +61,13 @@ impl Host {
     ) -> Result<Answer, Error> {
         let (id, row) = self.find(domain)?;
         let mut wanted = Vec::new();
+        let recorded = recorded(&self.0, id, request)?;
         let names = device_ids(devices.iter().map(|(name, _)| name.as_str()))?;
         for (name, (_, document)) in names.into_iter().zip(devices) {
             let mut spec = Spec::from_json(&document, name.as_str())?;
             spec.check_attachable(name.as_str())?;
-            image::complete(&mut spec, name.as_str())?;
+            let like = recorded.get(&name).map(|entry| entry.spec.spec());
+            image::complete(&mut spec, name.as_str(), like)?;
             wanted.push((name, Thing::new(spec)));
         }
         let ids: Vec<_> = wanted.iter().map(|(name, _)| name.clone()).collect();
@@ -166,7 +174,7 @@ impl Host {
             Some(file) => {
                 let drive = serde_json::json!({"class": "cdrom", "file": file, "format": format});
                 let mut drive = Spec::from_json(&drive, id.as_str())?;
-                image::complete(&mut drive, id.as_str())?;
+                image::complete(&mut drive, id.as_str(), None)?;
                 drive.medium().flatten()
             }
         };
