@@ -155,3 +155,23 @@ fn a_domain_that_goes_takes_along_what_a_dead_start_left() -> Result<()> {
     }
     Ok(())
 }
+
+/// Whoever removes a row and is killed before it removes the lock leaves a file that nobody will lock again.
+#[test]
+fn a_repair_takes_away_the_lock_of_a_domain_that_is_gone_and_of_no_other() -> Result<()> {
+    let world = World::new()?;
+    world.define(&Document::new("gone"))?;
+    world.define(&Document::new("vm"))?;
+    let lock = |name: &str| -> Result<std::path::PathBuf> {
+        let uuid = world.show(name)?["uuid"].as_str().unwrap_or_default().to_owned();
+        Ok(world.state().join("locks").join(uuid))
+    };
+    let (gone, kept) = (lock("gone")?, lock("vm")?);
+    world.steadfast(&["undefine", "gone"])?.done()?;
+    ensure!(!gone.exists() && kept.exists(), "undefine takes its own lock along");
+    std::fs::write(&gone, [])?;
+    world.steadfast(&["check", "--repair"])?.done()?;
+    ensure!(!gone.exists(), "the lock of a domain that is gone is left");
+    ensure!(kept.exists(), "the lock of a recorded domain was taken away");
+    Ok(())
+}

@@ -83,6 +83,14 @@ impl Folders {
         Ok(numbers.map(|number| (domain, Generation(number))).collect())
     }
 
+    /// Every domain that has a fast lock, recorded or not.
+    pub(crate) fn locked(&self) -> io::Result<Vec<Domain>> {
+        let files = entries(&self.state.join("locks"))?;
+        let uuids =
+            files.iter().filter_map(|file| Uuid::try_parse(file.file_name()?.to_str()?).ok());
+        Ok(uuids.map(|uuid| Domain(uuid.as_u128())).collect())
+    }
+
     /// The largest generation or serial that a QEMU of this run folder may know (R10).
     pub(crate) fn floor(&self) -> io::Result<u64> {
         let mut floor = 0;
@@ -109,13 +117,22 @@ impl Folders {
     /// Finishes what whoever was taking a folder away, and died, had begun. Nobody looks for anything in those.
     pub(crate) fn tidy(&self) -> io::Result<()> {
         for domain in entries(&self.run)? {
-            for folder in entries(&domain)? {
+            let name = domain.file_name().and_then(|name| name.to_str());
+            if name.is_none_or(|name| Uuid::try_parse(name).is_err()) {
+                continue;
+            }
+            let folders = entries(&domain)?;
+            let is_gone = |folder: &&PathBuf| {
                 let name = folder.file_name().and_then(|name| name.to_str());
-                let gone = name.and_then(|name| name.strip_prefix(GONE)?.parse::<u64>().ok());
-                if gone.is_some() {
-                    remove_all(&folder)?;
-                    let _ = std::fs::remove_dir(&domain);
-                }
+                name.and_then(|name| name.strip_prefix(GONE)?.parse::<u64>().ok()).is_some()
+            };
+            let gone: Vec<_> = folders.iter().filter(is_gone).collect();
+            for folder in &gone {
+                remove_all(folder)?;
+            }
+            if gone.len() == folders.len() {
+                // Who is about to make a folder in it makes it again.
+                let _ = std::fs::remove_dir(&domain);
             }
         }
         Ok(())
@@ -303,8 +320,10 @@ mod tests {
         lives.make().unwrap();
         std::fs::write(left.slow(), "").unwrap();
         std::fs::rename(left.path(), left.path().with_file_name("gone.5")).unwrap();
+        let empty = folders.domain(Domain(3));
+        make(&empty).unwrap();
         folders.tidy().unwrap();
-        assert!(!folders.domain(Domain(1)).exists());
+        assert!(!folders.domain(Domain(1)).exists() && !empty.exists());
         assert!(lives.exists());
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use steadfast_locks::{
-    Level, OwnerNote, Permit, Slow,
+    Fast, Level, OwnerNote, Permit, Slow,
     alive::{self, Holding},
 };
 use steadfast_protocol::{Domain, Generation, Phase, Spawned, Then};
@@ -112,10 +112,40 @@ fn still_runs(holding: &Holding) -> Result<bool, Error> {
     Ok(holder.is_some())
 }
 
-/// Takes away the folders of generations that no row names, nobody holds, and no QEMU runs in. What is in use, or cannot be
-/// taken away, stays.
+/// Takes away the folders of generations that no row names, nobody holds, and no QEMU runs in, and the locks of domains that
+/// are not recorded. What is in use, or cannot be taken away, stays.
 pub(super) fn sweep(host: &Shared) -> Result<(), Error> {
-    sweep_these(host, host.folders.berths())
+    sweep_these(host, host.folders.berths())?;
+    sweep_locks(host)
+}
+
+/// Whoever removed the row died before it removed the lock.
+fn sweep_locks(host: &Shared) -> Result<(), Error> {
+    let domains = host.folders.locked().map_err(|error| {
+        Error::new(ErrorKind::Environment, "failed to read the folder of locks").because(error)
+    })?;
+    let mut permit = Permit::root();
+    for domain in domains {
+        if !is_forgotten(host, domain) {
+            continue;
+        }
+        let _permit = permit.enter::<Fast>();
+        let path = host.folders.fast_lock(domain);
+        let note = OwnerNote::new(Uuid::from_u128(domain.0).to_string(), "check", "sweep");
+        let Ok(Some(held)) = host.locks.try_acquire(&path, Fast::NAME, note) else { continue };
+        // Whoever records it does so under this lock.
+        if is_forgotten(host, domain)
+            && let Err(error) = held.remove()
+        {
+            tracing::warn!(%error, lock = %path.display(), "failed to sweep");
+        }
+    }
+    Ok(())
+}
+
+/// A row that does not read is a row.
+fn is_forgotten(host: &Shared, domain: Domain) -> bool {
+    matches!(host.row(domain), Ok(None))
 }
 
 /// The same for one domain, when it has gone: a start that died before it wrote to the record left its folder.
