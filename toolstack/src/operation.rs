@@ -1,6 +1,7 @@
 //! One verb on a real host: the protocol's [`Platform`].
 //!
-//! Every method does one thing and decides nothing; the rules are the protocol's.
+//! Every method does one thing and decides nothing; the rules are the protocol's. Each says so when it begins, so that
+//! whoever traces a verb sees its effects by method.
 
 mod fate;
 mod resume;
@@ -221,6 +222,7 @@ impl Platform for Operation {
     type Error = Error;
 
     async fn peek(&self, domain: Domain) -> Result<Option<Standing<DeviceName>>, Error> {
+        tracing::trace!(call = "peek");
         self.host.standing(domain)
     }
 
@@ -230,6 +232,7 @@ impl Platform for Operation {
         domain: Domain,
         generation: Generation,
     ) -> Result<Option<Hold>, Error> {
+        tracing::trace!(call = "slow");
         let berth = self.berth(domain, generation);
         if !berth.exists() {
             return Ok(None);
@@ -258,6 +261,7 @@ impl Platform for Operation {
         domain: Domain,
         generation: Generation,
     ) -> Result<Hold, Error> {
+        tracing::trace!(call = "found");
         let berth = self.berth(domain, generation);
         let path = berth.slow();
         let deadline = self.lock_deadline();
@@ -281,11 +285,13 @@ impl Platform for Operation {
     }
 
     async fn clear(&self, hold: Hold, domain: Domain, generation: Generation) -> Result<(), Error> {
+        tracing::trace!(call = "clear");
         self.learn_last_words(domain, generation);
         hold.clear().map_err(clearing)
     }
 
     async fn sweep(&self, domain: Domain, generation: Generation) -> Result<(), Error> {
+        tracing::trace!(call = "sweep");
         self.learn_last_words(domain, generation);
         self.host.sweep(domain, generation, self.note("sweep")).map_err(clearing)
     }
@@ -298,6 +304,7 @@ impl Platform for Operation {
         view: View<DeviceName>,
         section: impl FnOnce(&mut Tx<Thing>) -> R + Send + 'static,
     ) -> Result<R, Error> {
+        tracing::trace!(call = "fast");
         let (value, _) = self.section(hold, domain, view, section, |_| None).await?;
         Ok(value)
     }
@@ -309,6 +316,7 @@ impl Platform for Operation {
         row: &Row<Thing>,
         devices: &BTreeMap<DeviceName, Entry<Thing>>,
     ) -> Result<(), Error> {
+        tracing::trace!(call = "prepare");
         let berth = self.berth(domain, row.generation);
         // One domain, one QEMU: an older store that was put back may not know of one that runs.
         let living = self.host.folders.living_beside(domain, row.generation).map_err(unreadable)?;
@@ -356,6 +364,7 @@ impl Platform for Operation {
         domain: Domain,
         section: impl FnOnce(&mut Tx<Thing>) -> bool + Send + 'static,
     ) -> Result<Launch<Error>, Error> {
+        tracing::trace!(call = "launch");
         let prepared = self.prepared.lock().take();
         let spawn = move |live: &bool| live.then(|| prepared.map_or(Ok(()), Prepared::spawn));
         let (_, launched) = self.section(Some(hold), domain, View::row(), section, spawn).await?;
@@ -373,6 +382,7 @@ impl Platform for Operation {
         domain: Domain,
         generation: Generation,
     ) -> Result<Result<Wire, Lost>, Error> {
+        tracing::trace!(call = "connect");
         let berth = self.berth(domain, generation);
         let monitor = match self.dial(&berth.command()).await? {
             Ok(monitor) => monitor,
@@ -395,6 +405,7 @@ impl Platform for Operation {
         monitor: &mut Wire,
         commands: Vec<Command<Thing>>,
     ) -> Result<Vec<Reply<Refusal>>, Error> {
+        tracing::trace!(call = "tell");
         for command in &commands {
             if let Some(alias) = command.spec.alias() {
                 monitor.knows(command.serial, alias);
@@ -404,6 +415,7 @@ impl Platform for Operation {
     }
 
     async fn signal(&self, monitor: &mut Wire, signal: Signal) -> Result<Reply<Refusal>, Error> {
+        tracing::trace!(call = "signal");
         let wanted = match signal {
             Signal::Pause => Some(false),
             Signal::Resume => Some(true),
@@ -436,6 +448,7 @@ impl Platform for Operation {
     }
 
     async fn look(&self, monitor: &mut Wire) -> Result<Option<Sight>, Error> {
+        tracing::trace!(call = "look");
         monitor.look().await.map_err(|error| {
             // What was begun may or may not have happened: a reply nobody understands says nothing (R19).
             Error::new(Kind::Unknown, "failed to understand QEMU").caused_by(&error)
@@ -443,10 +456,12 @@ impl Platform for Operation {
     }
 
     async fn listen(&self, monitor: &mut Wire, serials: &BTreeSet<Serial>) -> Result<Heard, Error> {
+        tracing::trace!(call = "listen");
         Ok(monitor.listen(serials).await)
     }
 
     async fn listen_tray(&self, monitor: &mut Wire, serial: Serial) -> Result<bool, Error> {
+        tracing::trace!(call = "listen_tray");
         self.enter_stage("guest");
         Ok(monitor.listen_tray(serial).await)
     }
@@ -457,6 +472,7 @@ impl Platform for Operation {
         generation: Generation,
         serials: &BTreeSet<Serial>,
     ) -> Result<Heard, Error> {
+        tracing::trace!(call = "watch");
         self.enter_stage("guest");
         if self.request.progress.is_some() {
             let open = self.host.standing(domain)?.map(|now| now.open).unwrap_or_default();
@@ -495,6 +511,7 @@ impl Platform for Operation {
     }
 
     async fn kill(&self, domain: Domain, generation: Generation) -> Result<(), Error> {
+        tracing::trace!(call = "kill");
         self.enter_stage("kill");
         let Some(process) = self.process(domain, generation)? else {
             return Ok(());
@@ -510,6 +527,7 @@ impl Platform for Operation {
         generation: Generation,
         patience: Patience,
     ) -> Result<bool, Error> {
+        tracing::trace!(call = "exited");
         self.enter_stage("exit");
         let now = Instant::now();
         let deadline = match patience {
