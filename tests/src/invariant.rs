@@ -91,9 +91,12 @@ fn missing(device: &Value, now: &Baseline) -> Vec<String> {
     if !now.devices.contains(id) {
         found.push(format!("the record calls {name} present; QEMU has no device `{id}`"));
     }
+    let has = |name: &str| {
+        [&now.nodes, &now.netdevs, &now.objects].iter().any(|held| held.contains(name))
+    };
     for node in device["qemu"]["nodes"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if !now.nodes.contains(node) {
-            found.push(format!("the record gives {name} the node `{node}`; QEMU has none"));
+        if !has(node) {
+            found.push(format!("the record gives {name} the back end `{node}`; QEMU has none"));
         }
     }
     found

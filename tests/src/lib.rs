@@ -11,17 +11,20 @@
 //! * [`Stage`]: how far a killed verb had come, read from its system calls
 //! * [`violations`]: the invariant, checked without the product's own checker
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod binary;
 mod disturbed;
 mod document;
+mod effect;
 mod failure;
+mod follow;
 mod invariant;
 mod leftovers;
 mod monitor;
 mod output;
 mod process;
+mod ptrace;
 mod running;
 mod stage;
 mod trace;
@@ -30,7 +33,9 @@ mod world;
 pub use binary::{Profile, build, command_under_test};
 pub use disturbed::described;
 pub use document::Document;
+pub use effect::{Effect, Role};
 pub use failure::{Failure, Result};
+pub use follow::{Cut, Followed, Side, Victim, platform_calls};
 pub use invariant::{Baseline, violations};
 pub use leftovers::leftovers;
 pub use monitor::{Monitor, Refusal};

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -21,20 +21,47 @@ pub struct Running {
     command: String,
     child: Child,
     process: Process,
+    streams: Streams,
+}
+
+/// Where a run of the command writes.
+#[derive(Debug)]
+pub(crate) struct Streams {
     stdout: File,
     stderr: File,
 }
 
+impl Streams {
+    /// Gives a command nothing to read, and two files to write to.
+    pub(crate) fn of(command: &mut Command) -> Result<Streams> {
+        let streams = Streams { stdout: tempfile::tempfile()?, stderr: tempfile::tempfile()? };
+        command.stdin(Stdio::null());
+        command.stdout(streams.stdout.try_clone()?).stderr(streams.stderr.try_clone()?);
+        Ok(streams)
+    }
+
+    /// What a command that has ended wrote.
+    pub(crate) fn output(mut self, command: String, status: ExitStatus) -> Result<Output> {
+        let stdout = whole(&mut self.stdout)?;
+        Ok(Output {
+            command,
+            code: status.code(),
+            signal: status.signal(),
+            json: serde_json::from_str(&stdout).unwrap_or(Value::Null),
+            stdout,
+            stderr: whole(&mut self.stderr)?,
+        })
+    }
+}
+
 impl Running {
     pub(crate) fn start(command: &mut Command, described: String) -> Result<Running> {
-        let stdout = tempfile::tempfile()?;
-        let stderr = tempfile::tempfile()?;
-        command.stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
+        let streams = Streams::of(command)?;
         let child = command.spawn().map_err(|error| {
             Failure::new(format!("{}: {error}", command.get_program().to_string_lossy()))
         })?;
         let process = Process::open(child.id())?;
-        Ok(Running { command: described, child, process, stdout, stderr })
+        Ok(Running { command: described, child, process, streams })
     }
 
     /// The process that was started: the command itself, or strace above it.
@@ -65,23 +92,19 @@ impl Running {
             self.process.kill()?;
         }
         let status = self.child.wait()?;
-        let stdout = whole(&mut self.stdout)?;
-        let stderr = whole(&mut self.stderr)?;
+        let streams = Streams {
+            stdout: self.streams.stdout.try_clone()?,
+            stderr: self.streams.stderr.try_clone()?,
+        };
+        let output = streams.output(self.command.clone(), status)?;
         if hung {
             let text = format!(
-                "`steadfast {}` hung for {patience:?}\n  stdout: {stdout}\n  stderr: {stderr}",
-                self.command
+                "`steadfast {}` hung for {patience:?}\n  stdout: {}\n  stderr: {}",
+                self.command, output.stdout, output.stderr
             );
             return Err(Failure::new(text));
         }
-        Ok(Output {
-            command: self.command.clone(),
-            code: status.code(),
-            signal: status.signal(),
-            json: serde_json::from_str(&stdout).unwrap_or(Value::Null),
-            stdout,
-            stderr,
-        })
+        Ok(output)
     }
 }
 

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::follow::follow;
 use crate::leftovers::files_below;
 use crate::{
-    Document, Failure, Injection, Monitor, Output, Process, Result, Running, Traced,
+    Cut, Document, Failure, Followed, Injection, Monitor, Output, Process, Result, Running, Traced,
     command_under_test, ensure,
 };
 
@@ -99,6 +100,16 @@ impl World {
     pub fn traced(&self, arguments: &[&str], injection: Injection<'_>) -> Result<Traced> {
         let log = self.fresh("strace");
         Traced::start(&self.command(arguments), arguments.join(" "), injection, &log)
+    }
+
+    /// Runs a verb from effect to effect, and cuts it off at one of them.
+    ///
+    /// # Errors
+    /// It can't be started or followed, or hangs.
+    pub fn followed(&self, arguments: &[&str], cut: Option<&Cut>) -> Result<Followed> {
+        let mut command = self.command(arguments);
+        command.env("STEADFAST_LOG", "steadfast::operation=trace");
+        follow(command, arguments.join(" "), self.root(), cut)
     }
 
     /// A path in this world that no other call gives.

@@ -1,0 +1,118 @@
+//! What may be so after a kill, seen without the product's word for it where there is another.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use steadfast_tests::{Baseline, Monitor, Result, ensure, violations};
+
+use super::case::{Case, Scene};
+
+/// What a killed verb has left: the phases of the record and what QEMU has, without names that are drawn anew.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Left(pub(crate) String);
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How much is forgiven.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mercy {
+    /// What a dead owner leaves is there to be settled.
+    Killed,
+    /// Somebody settled it.
+    Settled,
+}
+
+/// Nothing exists without a record that describes it: `check` agrees, QEMU's own monitor agrees, and every QEMU of the
+/// world has a row.
+pub(crate) fn judge(scene: &Scene, case: &Case, mercy: Mercy) -> Result<Left> {
+    let check = scene.world.steadfast(&["check"])?.exits(&[0, 5])?;
+    let kinds = check.finding_kinds();
+    let allowed = |kind: &String| {
+        let left = ["pending-intent", "dead-domain"].contains(&kind.as_str());
+        mercy == Mercy::Killed && (left || case.finds.contains(&kind.as_str()))
+    };
+    ensure!(kinds.iter().all(allowed), "check says {}", check.stdout);
+    let shown = scene.world.steadfast(&["show", case.domain])?.exits(&[0, 3])?;
+    let record = if shown.code == Some(0) { shown.json } else { Value::Null };
+    let pid = record["pid"].as_u64();
+    let qemus: Vec<u64> = scene.world.qemus().iter().map(|process| process.pid().into()).collect();
+    let orphans: Vec<&u64> = qemus.iter().filter(|qemu| Some(**qemu) != pid).collect();
+    ensure!(
+        orphans.is_empty(),
+        "QEMUs without a row: {orphans:?}; the record is {}",
+        brief(&record)
+    );
+    let mut left = vec![phases(&record)];
+    if record["running"] == true {
+        let compared = scene.ask(&record, |monitor| compare(&record, monitor));
+        let (broken, held) = match compared {
+            // It was sent SIGKILL, and hangs up before it is gone.
+            Err(_) if record["phase"] == "dying" => {
+                scene.until_dead(pid)?;
+                (Vec::new(), "nothing any more".to_owned())
+            }
+            other => other?,
+        };
+        // What a repair is there for is a breach until it is done.
+        let is_due = mercy == Mercy::Killed && !case.finds.is_empty();
+        ensure!(
+            is_due || broken.is_empty(),
+            "{}; the record is {}",
+            broken.join("; "),
+            brief(&record)
+        );
+        left.push(held);
+    }
+    Ok(Left(left.join("; QEMU has ")))
+}
+
+fn brief(record: &Value) -> String {
+    format!("{}: {}", record["phase"], record["devices"])
+}
+
+fn compare(record: &Value, monitor: &mut Monitor) -> Result<(Vec<String>, String)> {
+    let own = Baseline::controllers(monitor)?;
+    let broken = violations(record, &own, monitor)?;
+    let names = monitor.devices()?.into_iter().chain(monitor.nodes()?).chain(sets(monitor)?);
+    let told: BTreeSet<String> = names.map(|name| without_numbers(&name)).collect();
+    Ok((broken, told.into_iter().collect::<Vec<String>>().join(" ")))
+}
+
+/// The sets of descriptors, by what steadfast wrote on them.
+fn sets(monitor: &mut Monitor) -> Result<Vec<String>> {
+    let answer = monitor.execute("query-fdsets", serde_json::json!({}))?;
+    let sets = answer.as_array().cloned().unwrap_or_default();
+    let descriptors =
+        sets.iter().flat_map(|set| set["fds"].as_array().cloned().unwrap_or_default());
+    let texts = descriptors.filter_map(|one| one["opaque"].as_str().map(str::to_owned));
+    Ok(texts.map(|text| format!("set:{text}")).collect())
+}
+
+fn phases(record: &Value) -> String {
+    let Some(phase) = record["phase"].as_str() else { return "no record".to_owned() };
+    let devices = record["devices"].as_array().into_iter().flatten();
+    let open: BTreeSet<String> = devices
+        .filter(|device| !matches!(device["phase"].as_str(), Some("present" | "defined")))
+        .map(|device| {
+            let id = device["id"].as_str().unwrap_or_default();
+            format!("{} {}", without_numbers(id), device["phase"].as_str().unwrap_or_default())
+        })
+        .collect();
+    format!("{phase} ({})", open.into_iter().collect::<Vec<String>>().join(", "))
+}
+
+fn without_numbers(name: &str) -> String {
+    let mut told = String::new();
+    for letter in name.chars() {
+        match letter {
+            '0'..='9' if told.ends_with('N') => {}
+            '0'..='9' => told.push('N'),
+            other => told.push(other),
+        }
+    }
+    told
+}

@@ -1,0 +1,108 @@
+//! The crash matrix: the command is killed before and after every effect of every verb, on a real QEMU.
+//!
+//! The command runs under the kernel's tracing. A first run shows the effects of a verb (what it writes, syncs, renames,
+//! locks, sends, signals, starts, and which method of the platform it enters); then it is killed at one after the other.
+//! After each kill the record must describe all that QEMU has, `check` must find nothing but what a dead owner leaves,
+//! the same verb must work, and then nothing may be left to find. What one store to a mapped page does (the notes in a
+//! lock file, the index of the log) is no call and has no point of its own.
+//!
+//! `STEADFAST_PROOF=deep` tries every single effect, with and without a repair in between.
+
+mod case;
+mod cases;
+mod judge;
+mod points;
+mod recovery;
+mod row;
+mod single;
+
+use steadfast_tests::Result;
+
+use self::cases::{device, media, power, record, repair};
+use self::points::Breadth;
+use self::recovery::{Recovery, killed_in_recovery};
+use self::single::killed_everywhere;
+
+macro_rules! rows {
+    ($($name:ident: $case:path, $breadth:ident;)*) => {
+        $(
+            #[test]
+            #[ignore = "takes seconds to minutes: part of `cargo xtask prove`"]
+            fn $name() -> Result<()> {
+                killed_everywhere(stringify!($name), &$case, Breadth::$breadth)
+            }
+        )*
+    };
+}
+
+rows! {
+    define_first: record::DEFINE_FIRST, Opening;
+    define: record::DEFINE, Opening;
+    define_replace: record::DEFINE_REPLACE, Own;
+    undefine: record::UNDEFINE, Locks;
+    userdata_put: record::USERDATA_PUT, Locks;
+    userdata_put_long: record::USERDATA_PUT_LONG, Locks;
+    userdata_remove: record::USERDATA_REMOVE, Own;
+    backup: record::BACKUP, Opening;
+    start: power::START, Locks;
+    start_failing: power::START_FAILING, Own;
+    stop: power::STOP, Locks;
+    destroy: power::DESTROY, Locks;
+    destroy_defined: power::DESTROY_DEFINED, Own;
+    destroy_dead: power::DESTROY_DEAD, Own;
+    pause: power::PAUSE, Locks;
+    resume: power::RESUME, Own;
+    reset: power::RESET, Own;
+    attach_disk: device::ATTACH_DISK, Opening;
+    attach_virtio_disk: device::ATTACH_VIRTIO, Own;
+    attach_cdrom: device::ATTACH_CDROM, Own;
+    attach_nic: device::ATTACH_NIC, Own;
+    attach_rng: device::ATTACH_RNG, Own;
+    attach_tablet: device::ATTACH_TABLET, Own;
+    attach_plan: device::ATTACH_PLAN, Own;
+    attach_refused: device::ATTACH_REFUSED, Own;
+    attach_defined: device::ATTACH_DEFINED, Own;
+    detach_defined: device::DETACH_DEFINED, Own;
+    detach_disk: device::DETACH_DISK, Locks;
+    detach_tablet: device::DETACH_TABLET, Own;
+    detach_many: device::DETACH_MANY, Own;
+    detach_pending: device::DETACH_PENDING, Own;
+    detach_released: device::DETACH_RELEASED, Own;
+    wait: device::WAIT, Locks;
+    media_insert: media::INSERT, Locks;
+    media_swap: media::SWAP, Own;
+    media_eject: media::EJECT, Own;
+    media_insert_defined: media::INSERT_DEFINED, Own;
+    repair_orphan_backend: repair::ORPHAN, Locks;
+    repair_stale_record: repair::STALE, Own;
+    repair_adopt: repair::ADOPT, Own;
+    repair_remove: repair::REMOVE, Own;
+    repair_dead_domain: repair::DEAD, Own;
+}
+
+macro_rules! recovery_rows {
+    ($($name:ident: $case:path, $($recovery:ident)+;)*) => {
+        $(
+            #[test]
+            #[ignore = "takes seconds to minutes: part of `cargo xtask prove`"]
+            fn $name() -> Result<()> {
+                killed_in_recovery(stringify!($name), &$case, &[$(Recovery::$recovery),+])
+            }
+        )*
+    };
+}
+
+recovery_rows! {
+    recovery_attach_disk: device::ATTACH_DISK, Wait Repair Again;
+    recovery_attach_plan: device::ATTACH_PLAN, Repair Wait Again;
+    recovery_attach_refused: device::ATTACH_REFUSED, Again Wait Repair;
+    recovery_detach_disk: device::DETACH_DISK, Wait Repair Again;
+    recovery_detach_released: device::DETACH_RELEASED, Again Repair Wait;
+    recovery_media_insert: media::INSERT, Wait Repair Again;
+    recovery_media_swap: media::SWAP, Repair Wait Again;
+    recovery_media_eject: media::EJECT, Again Wait Repair;
+    recovery_start: power::START, Repair Again;
+    recovery_stop: power::STOP, Again Repair;
+    recovery_destroy: power::DESTROY, Repair Again;
+    recovery_repair_stale_record: repair::STALE, Again Wait;
+}

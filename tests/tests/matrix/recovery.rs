@@ -1,0 +1,273 @@
+//! Whoever settles what a killed verb left is killed as well, twice, and the third settles it.
+//!
+//! A recovery is begun by the state that the first kill left, so each state that a verb can leave (the open intents of
+//! the record, and what QEMU has of them) is brought about once for every point of every recovery from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use steadfast_tests::{Effect, Output, Result, Role, Side, ensure};
+
+use super::case::{Case, Lasts, Scene};
+use super::judge::{Left, Mercy, judge};
+use super::points::{Breadth, Depth, Point, Points, is_answered};
+use super::row::{Row, Story, replay, wanted_points};
+use super::single::{follow, undisturbed};
+
+/// How often a point is aimed at before it is given up.
+const TRIES: usize = 8;
+
+/// Who recovers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Recovery {
+    /// The same verb again.
+    Again,
+    /// `wait`, which settles and then waits for what is left.
+    Wait,
+    /// `check --repair`.
+    Repair,
+}
+
+impl Recovery {
+    fn arguments(self, case: &Case, verb: &[String]) -> Vec<String> {
+        let words: &[&str] = match self {
+            Recovery::Again => return verb.to_vec(),
+            Recovery::Wait => &["wait", case.domain],
+            Recovery::Repair => &["check", "--repair"],
+        };
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    fn ends(self, case: &Case, output: Output) -> Result<Output> {
+        match self {
+            Recovery::Again => output.exits(&[case.ends, case.again].concat()),
+            // A wait for what has been destroyed meanwhile finds nothing.
+            Recovery::Wait => output.exits(&[0]),
+            Recovery::Repair => output.exits(&[0]),
+        }
+    }
+
+    fn told(self) -> &'static str {
+        match self {
+            Recovery::Again => "the verb again",
+            Recovery::Wait => "wait",
+            Recovery::Repair => "check --repair",
+        }
+    }
+}
+
+/// Runs the row of a case.
+pub(crate) fn killed_in_recovery(test: &str, case: &Case, recoveries: &[Recovery]) -> Result<()> {
+    let row = Row::new(format!("crash-recovery-{}", case.name), 3);
+    let mut story = Story::default();
+    let mut matrix = Matrix {
+        case,
+        scene: Scene::of(case)?,
+        round: 0,
+        kills: 0,
+        left_out: 0,
+        missed: 0,
+        last: Vec::new(),
+    };
+    match matrix.run(recoveries, &mut story) {
+        Ok(bound) => row.holds(matrix.kills, bound),
+        Err(why) => Err(row.is_violated(matrix.kills, &story, &replay(test, &story.points()), why)),
+    }
+}
+
+struct Matrix<'c> {
+    case: &'c Case,
+    scene: Scene,
+    round: usize,
+    kills: usize,
+    /// Points that another recovery of the same verb has had.
+    left_out: usize,
+    missed: usize,
+    /// What the verb did when it last came to its end.
+    last: Vec<Effect>,
+}
+
+/// One way to recover from one state.
+struct Way<'w> {
+    first: &'w Point,
+    recovery: Recovery,
+    /// What the recovery did when it last came to its end.
+    effects: Vec<Effect>,
+}
+
+impl Matrix<'_> {
+    fn run(&mut self, recoveries: &[Recovery], story: &mut Story) -> Result<Option<String>> {
+        let states = self.states(story)?;
+        ensure!(!states.is_empty(), "the verb leaves nothing to recover from");
+        let depth = Depth::wanted();
+        let wanted = wanted_points();
+        let mut had = BTreeSet::new();
+        for (first, recovery) in states
+            .values()
+            .flat_map(|first| recoveries.iter().map(move |recovery| (first, *recovery)))
+        {
+            let Some(effects) = self.recovers(first, recovery, story)? else { continue };
+            let mut way = Way { first, recovery, effects };
+            let points = Points::of(&way.effects, depth, Breadth::Own).points;
+            for (number, second) in points.iter().enumerate() {
+                let texts = way.told(second);
+                if wanted.as_ref().is_some_and(|wanted| wanted[..] != texts[..wanted.len().min(2)])
+                {
+                    continue;
+                }
+                if !had.insert(kind_of(second)) && depth == Depth::Short && wanted.is_none() {
+                    self.left_out += 1;
+                    continue;
+                }
+                let third = &points[(number * 7 + 3) % points.len()];
+                *story = Story::of(texts.to_vec());
+                self.kill_thrice(&mut way, second, third, story)?;
+            }
+        }
+        let bounds = [
+            (self.left_out > 0).then(|| {
+                format!("{} states; {} points had in another recovery", states.len(), self.left_out)
+            }),
+            (self.missed > 0).then(|| format!("{} that come by chance were not hit", self.missed)),
+        ];
+        let bounds: Vec<String> = bounds.into_iter().flatten().collect();
+        Ok((!bounds.is_empty()).then(|| bounds.join("; ")))
+    }
+
+    fn next_round(&mut self) -> Result<()> {
+        self.round += 1;
+        if self.case.world == Lasts::OneKill && self.round > 1 {
+            self.scene = Scene::of(self.case)?;
+        }
+        Ok(())
+    }
+
+    /// Each state that a kill of the verb leaves to be settled, with a point that leaves it.
+    fn states(&mut self, story: &mut Story) -> Result<BTreeMap<Left, Point>> {
+        self.next_round()?;
+        self.last = undisturbed(&self.scene, self.case, self.round)?;
+        let points = Points::of(&self.last, Depth::Short, Breadth::Own).points;
+        let tells = |point: &&Point| {
+            let says = point.context.what.starts_with("platform ");
+            (says || is_answered(&point.context)) && !matches!(point.context.role, Role::Child(_))
+        };
+        let mut states = BTreeMap::new();
+        for point in points.iter().filter(tells) {
+            *story = Story::of(vec![point.to_string()]);
+            let Some(verb) = self.first_kill(point, story)? else { continue };
+            let is_open = self.scene.world.steadfast(&["check"])?.code == Some(5);
+            let left = judge(&self.scene, self.case, Mercy::Killed)?;
+            self.complete(&verb, story)?;
+            if is_open {
+                states.entry(left).or_insert_with(|| point.clone());
+            }
+        }
+        Ok(states)
+    }
+
+    /// Brings about the state; none where the verb came to its end.
+    fn first_kill(&mut self, point: &Point, story: &Story) -> Result<Option<Vec<String>>> {
+        for _ in 0..TRIES {
+            self.next_round()?;
+            let verb = (self.case.arrange)(&self.scene, self.round)?;
+            let cut = point.in_run(&self.last);
+            let killed = follow(&self.scene, &verb, cut.as_ref())?;
+            if killed.hit {
+                self.kills += 1;
+                story.tell(format!("`steadfast {}` is killed {point}", verb.join(" ")));
+                return Ok(Some(verb));
+            }
+            killed.output.exits(self.case.ends)?;
+            (self.case.clear)(&self.scene, self.round)?;
+            self.last = killed.effects;
+        }
+        Ok(None)
+    }
+
+    /// The verb again, and all that must hold then.
+    fn complete(&self, verb: &[String], story: &Story) -> Result<()> {
+        let (scene, case) = (&self.scene, self.case);
+        story.tell(format!("`steadfast {}`, again", verb.join(" ")));
+        let again = follow(scene, verb, None)?;
+        again.output.exits(&[case.ends, case.again].concat())?;
+        (case.holds)(scene, self.round)?;
+        story.tell(format!("record and QEMU: {}", judge(scene, case, Mercy::Settled)?));
+        (case.clear)(scene, self.round)
+    }
+
+    /// What the recovery does when nobody kills it.
+    fn recovers(
+        &mut self,
+        first: &Point,
+        recovery: Recovery,
+        story: &mut Story,
+    ) -> Result<Option<Vec<Effect>>> {
+        *story = Story::of(vec![first.to_string()]);
+        let Some(verb) = self.first_kill(first, story)? else { return Ok(None) };
+        let arguments = recovery.arguments(self.case, &verb);
+        story.tell(format!("`steadfast {}`", arguments.join(" ")));
+        let ran = follow(&self.scene, &arguments, None)?;
+        recovery.ends(self.case, ran.output)?;
+        story.tell(format!("record and QEMU: {}", judge(&self.scene, self.case, Mercy::Settled)?));
+        self.complete(&verb, story)?;
+        Ok(Some(ran.effects))
+    }
+
+    /// Kills the verb, then the recovery at the second point, then the next recovery at the third.
+    fn kill_thrice(
+        &mut self,
+        way: &mut Way<'_>,
+        second: &Point,
+        third: &Point,
+        story: &Story,
+    ) -> Result<()> {
+        for _ in 0..TRIES {
+            let Some(verb) = self.first_kill(way.first, story)? else { break };
+            let arguments = way.recovery.arguments(self.case, &verb);
+            let mut is_hit = true;
+            for point in [second, third] {
+                let cut = point.in_run(&way.effects);
+                let killed = follow(&self.scene, &arguments, cut.as_ref())?;
+                let words = arguments.join(" ");
+                if killed.hit {
+                    self.kills += 1;
+                    story.tell(format!("`steadfast {words}` is killed {point}"));
+                    let left = judge(&self.scene, self.case, Mercy::Killed)?;
+                    story.tell(format!("record and QEMU: {left}"));
+                } else {
+                    story.tell(format!("`steadfast {words}` comes to its end"));
+                    way.recovery.ends(self.case, killed.output)?;
+                    is_hit &= point != second;
+                    if point == second {
+                        way.effects = killed.effects;
+                    }
+                    break;
+                }
+            }
+            let words = arguments.join(" ");
+            story.tell(format!("`steadfast {words}`, to its end"));
+            let ended = follow(&self.scene, &arguments, None)?;
+            way.recovery.ends(self.case, ended.output)?;
+            let left = judge(&self.scene, self.case, Mercy::Settled)?;
+            story.tell(format!("record and QEMU: {left}"));
+            self.complete(&verb, story)?;
+            if is_hit {
+                return Ok(());
+            }
+        }
+        self.missed += 1;
+        Ok(())
+    }
+}
+
+impl Way<'_> {
+    fn told(&self, second: &Point) -> [String; 2] {
+        [self.first.to_string(), format!("by {}, {second}", self.recovery.told())]
+    }
+}
+
+/// The same effect in the same method of the platform, whichever call of it.
+fn kind_of(point: &Point) -> (String, Role, String, Side) {
+    let call = point.context.call.trim_end_matches(|letter: char| letter.is_ascii_digit());
+    let context = &point.context;
+    (call.to_owned(), context.role.clone(), context.what.clone(), point.side)
+}

@@ -1,0 +1,188 @@
+//! One kill at a time: at every effect of the verb, then the judgement, a repair or none, and the verb again.
+
+use std::collections::BTreeSet;
+
+use steadfast_tests::{Cut, Effect, Failure, Followed, Result, Victim, ensure};
+
+use super::case::{Case, Lasts, Scene};
+use super::judge::{Mercy, judge};
+use super::points::{Breadth, Context, Depth, Point, Points, contexts};
+use super::row::{Row, Story, replay, wanted_points};
+
+/// How often a point is aimed at before it counts as missed.
+const TRIES: usize = 8;
+
+/// How a verb may end of which only a child was killed, beside how it ends.
+const BEREFT: [i32; 3] = [1, 8, 9];
+
+/// Runs the row of a case.
+pub(crate) fn killed_everywhere(test: &str, case: &Case, breadth: Breadth) -> Result<()> {
+    let row = Row::new(format!("crash-{}", case.name), 1);
+    let mut story = Story::default();
+    let mut matrix = Matrix {
+        case,
+        scene: Scene::of(case)?,
+        round: 0,
+        kills: 0,
+        last: Vec::new(),
+        steady: BTreeSet::new(),
+    };
+    let ran = matrix.run(breadth, &mut story);
+    let kills = matrix.kills;
+    match ran {
+        Ok(bound) => row.holds(kills, bound),
+        Err(why) => Err(row.is_violated(kills, &story, &replay(test, &story.points()), why)),
+    }
+}
+
+/// The effects of a verb that nobody kills.
+pub(crate) fn undisturbed(scene: &Scene, case: &Case, round: usize) -> Result<Vec<Effect>> {
+    let arguments = (case.arrange)(scene, round)?;
+    let dry = follow(scene, &arguments, None)?;
+    dry.output.exits(case.ends)?;
+    (case.holds)(scene, round)?;
+    judge(scene, case, Mercy::Settled)?;
+    (case.clear)(scene, round)?;
+    Ok(dry.effects)
+}
+
+/// Runs a verb up to a cut.
+pub(crate) fn follow(scene: &Scene, arguments: &[String], cut: Option<&Cut>) -> Result<Followed> {
+    scene.world.followed(&arguments.iter().map(String::as_str).collect::<Vec<&str>>(), cut)
+}
+
+struct Matrix<'c> {
+    case: &'c Case,
+    scene: Scene,
+    round: usize,
+    kills: usize,
+    /// What the verb did when it last came to its end.
+    last: Vec<Effect>,
+    /// What it did whenever it came to its end; the rest comes by chance.
+    steady: BTreeSet<Context>,
+}
+
+impl Matrix<'_> {
+    /// Kills at every point, and tells what was left out.
+    fn run(&mut self, breadth: Breadth, story: &mut Story) -> Result<Option<String>> {
+        let points = self.points(breadth)?;
+        let wanted = wanted_points();
+        let (mut missed, mut unsteady) = (Vec::new(), 0);
+        for (number, point) in points.points.iter().enumerate() {
+            if wanted.as_ref().is_some_and(|wanted| !wanted.contains(&point.to_string())) {
+                continue;
+            }
+            *story = Story::of(vec![point.to_string()]);
+            match self.kill(point, number, story)? {
+                true => {}
+                false if self.steady.contains(&point.context) => missed.push(point.to_string()),
+                false => unsteady += 1,
+            }
+        }
+        if !missed.is_empty() {
+            let why = format!("no kill hit: {}", missed.join("; "));
+            *story = Story::of(missed);
+            return Err(Failure::new(why));
+        }
+        let unsteady =
+            (unsteady > 0).then(|| format!("{unsteady} that come by chance were not hit"));
+        let bounds: Vec<String> = points.bound().into_iter().chain(unsteady).collect();
+        Ok((!bounds.is_empty()).then(|| bounds.join("; ")))
+    }
+
+    fn points(&mut self, breadth: Breadth) -> Result<Points> {
+        self.steady = contexts(&self.dry()?);
+        let second = self.dry()?;
+        self.came_to_its_end(second);
+        Ok(Points::of(&self.last, Depth::wanted(), breadth))
+    }
+
+    fn dry(&mut self) -> Result<Vec<Effect>> {
+        self.next_round()?;
+        undisturbed(&self.scene, self.case, self.round)
+    }
+
+    /// The next try aims by what this run did.
+    fn came_to_its_end(&mut self, effects: Vec<Effect>) {
+        let had = contexts(&effects);
+        self.steady.retain(|context| had.contains(context));
+        self.last = effects;
+    }
+
+    fn next_round(&mut self) -> Result<()> {
+        self.round += 1;
+        if self.case.world == Lasts::OneKill && self.round > 1 {
+            self.scene = Scene::of(self.case)?;
+        }
+        Ok(())
+    }
+
+    /// Kills at the point, if need be in several runs; false where none came to it.
+    fn kill(&mut self, point: &Point, number: usize, story: &Story) -> Result<bool> {
+        let ways = match Depth::wanted() {
+            Depth::Deep => vec![Repair::First, Repair::Never],
+            Depth::Short if number.is_multiple_of(2) => vec![Repair::First],
+            Depth::Short => vec![Repair::Never],
+        };
+        for way in ways {
+            let mut tries = 0;
+            while !self.try_once(point, way, story)? {
+                tries += 1;
+                if tries == TRIES {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn try_once(&mut self, point: &Point, repair: Repair, story: &Story) -> Result<bool> {
+        self.next_round()?;
+        let (scene, case, round) = (&self.scene, self.case, self.round);
+        let arguments = (case.arrange)(scene, round)?;
+        let verb = arguments.join(" ");
+        let cut = point.in_run(&self.last);
+        let killed = follow(scene, &arguments, cut.as_ref())?;
+        if !killed.hit {
+            killed.output.exits(case.ends)?;
+            (case.clear)(scene, round)?;
+            self.came_to_its_end(killed.effects);
+            return Ok(false);
+        }
+        self.kills += 1;
+        story.tell(format!("`steadfast {verb}` is killed {point}"));
+        let has_answered = killed.effects.iter().any(|effect| effect.what == "answer");
+        if point.victim == Victim::Command {
+            ensure!(killed.output.signal == Some(9), "it ended by {}", killed.output.ending());
+        } else {
+            story.tell(format!("it ends by {}", killed.output.ending()));
+            killed.output.exits(&[case.ends, &BEREFT].concat())?;
+        }
+        story.tell(format!("record and QEMU: {}", judge(scene, case, Mercy::Killed)?));
+        if has_answered && point.victim == Victim::Command {
+            story.tell("it had answered, so it must be so");
+            (case.holds)(scene, round)?;
+        }
+        if repair == Repair::First {
+            story.tell("`steadfast check --repair`");
+            scene.run(&["check", "--repair"])?;
+            story.tell(format!("record and QEMU: {}", judge(scene, case, Mercy::Settled)?));
+        }
+        story.tell(format!("`steadfast {verb}`, again"));
+        let words = arguments.iter().map(String::as_str).collect::<Vec<&str>>();
+        scene.world.steadfast(&words)?.exits(case.again)?;
+        (case.holds)(scene, round)?;
+        story.tell(format!("record and QEMU: {}", judge(scene, case, Mercy::Settled)?));
+        (case.clear)(scene, round)?;
+        Ok(true)
+    }
+}
+
+/// Who settles what the killed verb left.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repair {
+    /// `check --repair`, before the verb runs again.
+    First,
+    /// The verb itself.
+    Never,
+}
