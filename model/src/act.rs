@@ -155,7 +155,7 @@ impl State {
             if broken == Some(Rule::CommitFirst) && is_late && !launches {
                 run.late = Some((domain, view, tx));
             } else {
-                self.world.commit(at, &mut run, domain, &view, tx);
+                self.world.commit(at, &mut run, (domain, &view), tx, broken);
             }
         }
         let spawns = matches!(&point.next, Ok(next) if matches!(**next, Request::Spawn(_)));

@@ -63,12 +63,12 @@ impl World {
             }
             Request::Fast(domain, view) => {
                 if let Some((domain, view, tx)) = run.late.take() {
-                    self.commit(slot, run, domain, &view, tx);
+                    self.commit(slot, run, (domain, &view), tx, broken);
                 }
                 let record = Answer::Record(Box::new(self.load(*domain, view, choice, broken)));
                 if choice == Choice::ErrAfter {
                     if let Some(tx) = run.section(record) {
-                        self.commit(slot, run, *domain, view, tx);
+                        self.commit(slot, run, (*domain, view), tx, broken);
                     }
                     return Some(Answer::Failed);
                 }
@@ -79,7 +79,7 @@ impl World {
                     Answer::Record(Box::new(self.load(*domain, &View::row(), choice, broken)));
                 if choice == Choice::ErrAfter {
                     if let Some(tx) = run.section(record) {
-                        self.commit(slot, run, *domain, &View::row(), tx);
+                        self.commit(slot, run, (*domain, &View::row()), tx, broken);
                     }
                     return Some(Answer::Failed);
                 }
@@ -103,12 +103,13 @@ impl World {
             }
             Request::Connect(generation) => {
                 run.began.get_or_insert(*generation);
-                Answer::Session(match self.qemu_mut(*generation) {
+                let reached = self.endpoint(*generation, broken);
+                Answer::Session(match self.qemu_mut(reached) {
                     None => Err(Lost::Absent),
                     Some(_) if !plain => Err(Lost::Silent),
                     Some(qemu) => {
                         qemu.session = Some(Holder::of(slot));
-                        Ok(())
+                        Ok(reached)
                     }
                 })
             }

@@ -236,7 +236,7 @@ impl Level<'_> {
         let acts = self.scenario.acts(state);
         if acts.is_empty() {
             part.ends += 1;
-            if is_stuck(state) {
+            if is_stuck(state) && self.scenario.is_judged(STUCK) {
                 part.violation = Some((STUCK, parent));
             }
         }
@@ -274,8 +274,9 @@ impl Scenario {
         for ((_, happens), so) in self.sometimes.iter().zip(happened) {
             *so = *so || happens(self, state);
         }
-        let mut all = ALWAYS.iter().chain(&self.always);
-        all.find(|(_, holds)| !holds(self, state)).map(|(name, _)| *name)
+        let all = ALWAYS.iter().chain(&self.always);
+        let mut judged = all.filter(|(name, _)| self.is_judged(name));
+        judged.find(|(_, holds)| !holds(self, state)).map(|(name, _)| *name)
     }
 
     /// The acts between the first state and that one.

@@ -105,17 +105,23 @@ impl World {
                 also(true, Plain);
                 also(faults.failures > 0, Fail);
             }
-            Request::Connect(generation) => match self.qemus.get(generation) {
-                Some(qemu) => {
-                    let is_fenced = qemu.wire.is_empty() || broken == Some(Rule::Fence);
-                    also(qemu.session.is_none() && is_fenced, Plain);
-                    also(faults.silences > 0, Silent);
+            Request::Connect(generation) => {
+                match self.qemus.get(&self.endpoint(*generation, broken)) {
+                    Some(qemu) => {
+                        let has_no_fence = matches!(broken, Some(Rule::Fence | Rule::SameSocket));
+                        let is_fenced = qemu.wire.is_empty() || has_no_fence;
+                        also(qemu.session.is_none() && is_fenced, Plain);
+                        also(faults.silences > 0, Silent);
+                    }
+                    None => also(true, Plain),
                 }
-                None => also(true, Plain),
-            },
+            }
             Request::Tell(generation, commands) => {
                 let is_open = self.is_in_session(slot, *generation);
-                also(true, Plain);
+                // What is said on one socket is done in its order, fence or not.
+                let is_ahead = broken == Some(Rule::Fence)
+                    && self.qemus.get(generation).is_some_and(|qemu| !qemu.wire.is_empty());
+                also(!is_ahead, Plain);
                 also(is_open && faults.refusals > 0, Refuse);
                 if is_open && faults.unknowns > 0 {
                     choices.extend((0..=commands.len() - run.told.len()).map(Lose));

@@ -20,6 +20,7 @@
 
 mod act;
 mod answer;
+mod bad;
 mod explore;
 mod faults;
 mod gadget;
@@ -47,6 +48,7 @@ pub mod scenarios;
 
 pub use crate::{
     act::{Act, When},
+    bad::Mistake,
     explore::{Bounds, Found, Violation, explore, explore_within, verdict},
     faults::{Choice, Faults},
     gadget::{Gadget, Kind},

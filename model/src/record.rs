@@ -7,7 +7,7 @@ use steadfast_protocol::{
     Scope, Standing, Tx, View,
 };
 
-use crate::{Choice, Gadget, Record, Rule, Run, Verb, World, passing};
+use crate::{Choice, Gadget, Record, Rule, Run, Verb, World, passing, rule::counts_anew};
 
 impl Record {
     pub(crate) fn standing(&self) -> Option<Standing<u8>> {
@@ -30,6 +30,7 @@ impl World {
         choice: Choice,
         broken: Option<Rule>,
     ) -> Tx<Gadget> {
+        let counter = self.counter_of(domain, view, broken);
         let Record { row, mut devices, .. } = self[domain].clone();
         let running = row.as_ref().is_some_and(|row| self.qemus.contains_key(&row.generation));
         let alive = match (view.probe, choice) {
@@ -45,7 +46,7 @@ impl World {
             Scope::Devices(ids) => devices.retain(|id, _| ids.contains(id)),
             Scope::Row => (devices, claims) = Default::default(),
         }
-        Tx::load(Loaded { row, devices, claims, counter: self.counter, alive })
+        Tx::load(Loaded { row, devices, claims, counter, alive })
     }
 
     /// Commits what a section left.
@@ -53,9 +54,9 @@ impl World {
         &mut self,
         slot: usize,
         run: &mut Run,
-        domain: Domain,
-        view: &View<u8>,
+        (domain, view): (Domain, &View<u8>),
         tx: Tx<Gadget>,
+        broken: Option<Rule>,
     ) {
         let before = self[domain].clone();
         let mut after = Record { row: tx.row().cloned(), ..before.clone() };
@@ -78,10 +79,10 @@ impl World {
         if after.row.is_none() {
             after.devices.clear();
         }
-        if tx.counter() < self.counter {
+        if tx.counter() < self.counter && !counts_anew(broken) {
             self.break_rule(passing::COUNTER_BACK);
         }
-        self.counter = tx.counter();
+        self.counter = self.counter.max(tx.counter());
         if after != before {
             self.watch_commit(slot, run, view, &before, &after);
             self[domain] = after;

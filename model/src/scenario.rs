@@ -62,9 +62,16 @@ pub struct Scenario {
     pub sometimes: Vec<Sometimes>,
     /// What has to be so in every state of this scenario, besides what has to be so in all.
     pub always: Vec<Sometimes>,
+    /// In a negative control: the property it is about, and the only one that is judged.
+    pub only: Option<&'static str>,
 }
 
 impl Scenario {
+    /// Whether a property counts here.
+    pub(crate) fn is_judged(&self, property: &str) -> bool {
+        self.only.is_none_or(|only| only == property)
+    }
+
     /// Where it begins.
     pub fn first(&self) -> State {
         let slots = self.slots.iter().cloned().map(Arc::new).collect();
@@ -104,6 +111,7 @@ impl Scenario {
     pub fn after(&self, last: &State, act: Act) -> State {
         let mut state = last.clone();
         state.act(act, self.broken);
+        state.world.broken = state.world.broken.filter(|rule| self.is_judged(rule));
         state
     }
 

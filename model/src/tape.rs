@@ -74,7 +74,7 @@ pub enum Answer {
     /// To [`Request::Fast`] and [`Request::Launch`].
     Record(Box<Tx<Gadget>>),
     /// To [`Request::Connect`].
-    Session(Result<(), Lost>),
+    Session(Result<Generation, Lost>),
     /// To [`Request::Tell`] and [`Request::Signal`].
     Replies(Vec<Reply<()>>),
     /// To [`Request::Look`] and [`Request::Glance`].
@@ -323,7 +323,7 @@ impl Platform for Sim {
         generation: Generation,
     ) -> Result<Result<Monitor, Lost>, ()> {
         match self.ask(Request::Connect(generation)).await {
-            Answer::Session(session) => Ok(session.map(|()| Monitor(self.clone(), generation))),
+            Answer::Session(session) => Ok(session.map(|reached| Monitor(self.clone(), reached))),
             other => failed(&other),
         }
     }

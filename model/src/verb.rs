@@ -7,7 +7,7 @@ use steadfast_protocol::{
     Sight, Signal, Swap, Terms, Waited,
 };
 
-use crate::{Gadget, HERE, Record, repair, world::SLOTS};
+use crate::{Gadget, HERE, Mistake, Record, repair, world::SLOTS};
 
 /// A platform over this model's devices.
 pub trait Simulated: Platform<Spec = Gadget, Refusal = (), Error = ()> + 'static {
@@ -65,6 +65,8 @@ pub enum Verb {
     Strip(u64),
     /// wait
     Wait,
+    /// A verb that makes a mistake the protocol does not let anybody make.
+    Bad(Mistake),
 }
 
 /// What a repair does about devices that nobody recorded.
@@ -223,6 +225,7 @@ impl Task {
             }
             Verb::Repair(strangers) => return repair::repair(sim, domain, strangers).await,
             Verb::Strip(serial) => return repair::strip(sim, domain, serial).await,
+            Verb::Bad(mistake) => return mistake.make(sim, domain).await,
             Verb::Wait => {
                 return Ok(match session.wait(domain, None).await? {
                     Waited::Clear => Ending::Done,

@@ -260,7 +260,7 @@ impl<S: Shared<Stage>> Platform for Live<S> {
         generation: Generation,
     ) -> Result<Result<Monitor<S>, Lost>, ()> {
         match self.plainly(Request::Connect(generation)).await {
-            Answer::Session(session) => Ok(session.map(|()| Monitor(self.clone(), generation))),
+            Answer::Session(session) => Ok(session.map(|reached| Monitor(self.clone(), reached))),
             other => failed(&other),
         }
     }

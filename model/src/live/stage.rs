@@ -148,7 +148,8 @@ impl Stage {
     /// Commits what a section left.
     pub(super) fn commit(&mut self, at: usize, domain: Domain, view: &View<u8>, tx: Tx<Gadget>) {
         let Some(mut run) = self.slot(at).run.take() else { return };
-        self.state.world.commit(at, &mut run, domain, view, tx);
+        let broken = self.scenario.broken;
+        self.state.world.commit(at, &mut run, (domain, view), tx, broken);
         self.slot(at).run = Some(run);
         self.judge();
     }
