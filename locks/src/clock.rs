@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Monotonic, Mutex, thread};
 
 /// How long the thread stays without an alarm, so that waits in a row do not start one each.
 const LINGER: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ impl Clock {
         let mut alarms = self.alarms.lock();
         if !alarms.running {
             let clock = Arc::clone(self);
-            std::thread::Builder::new().name("lock-clock".into()).spawn(move || clock.run())?;
+            thread::Builder::new().name("lock-clock".into()).spawn(move || clock.run())?;
             alarms.running = true;
         }
         let key = (at, alarms.next);
@@ -67,7 +67,7 @@ impl Clock {
                         return;
                     }
                 }
-                Some(at) if at > Instant::now() => {
+                Some(at) if at > Monotonic::now() => {
                     self.changed.wait_until(&mut alarms, at);
                 }
                 Some(_) => {
@@ -98,6 +98,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
     use std::task::Wake;
+    use std::thread;
 
     use super::*;
 
@@ -143,7 +144,7 @@ mod tests {
         drop(clock.wake_at(Instant::now(), Waker::noop().clone()).unwrap());
         let mut alarms = clock.alarms.lock();
         // Meanwhile the thread gives up waiting for an alarm, and then waits for this mutex.
-        std::thread::sleep(LINGER + Duration::from_millis(100));
+        thread::sleep(LINGER + Duration::from_millis(100));
         let at = Instant::now();
         assert!(alarms.running);
         alarms.due.insert((at, u64::MAX), bell.into());

@@ -1,13 +1,13 @@
-//! One exclusive lock on one file, by flock. This is the only file that calls `fs2`, and it calls it by the trait's
-//! full name, because std has methods of the same names that would be taken instead.
+//! One exclusive lock on one file, by flock.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::LockError;
 use crate::file_system;
+use crate::sync::kernel;
 
 /// A held lock file. Unlocked when dropped, by the process that locked it and by no other (R20).
 ///
@@ -64,23 +64,16 @@ impl FileLock {
     /// # Errors
     /// As [`FileLock::acquire`].
     pub fn is_held(path: &Path) -> Result<bool, LockError> {
-        let opened = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(path);
-        let file = match opened {
+        let file = match kernel::open_to_read(path) {
             Ok(file) => LockFile { file, path: path.to_owned() },
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(LockError::io(path, error)),
         };
-        match fs2::FileExt::try_lock_shared(&file.file) {
-            Ok(()) => {
-                file.unlock();
-                Ok(false)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
-            Err(error) => Err(file.error(error)),
+        let is_free = kernel::try_lock_shared(&file.file).map_err(|source| file.error(source))?;
+        if is_free {
+            file.unlock();
         }
+        Ok(!is_free)
     }
 
     /// The path of the lock file.
@@ -117,14 +110,7 @@ pub(crate) struct LockFile {
 
 impl LockFile {
     pub(crate) fn open(path: &Path) -> Result<Self, LockError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(path)
-            .map_err(|source| LockError::io(path, source))?;
+        let file = kernel::open(path).map_err(|source| LockError::io(path, source))?;
         let opened = Self { file, path: path.to_owned() };
         if !opened.metadata()?.is_file() {
             return Err(LockError::Foreign { path: path.to_owned() });
@@ -134,27 +120,15 @@ impl LockFile {
     }
 
     pub(crate) fn lock(&self) -> Result<(), LockError> {
-        loop {
-            match fs2::FileExt::lock_exclusive(&self.file) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result.map_err(|source| self.error(source)),
-            }
-        }
+        kernel::lock(&self.file).map_err(|source| self.error(source))
     }
 
     pub(crate) fn try_lock(&self) -> Result<bool, LockError> {
-        loop {
-            match fs2::FileExt::try_lock_exclusive(&self.file) {
-                Ok(()) => return Ok(true),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.error(error)),
-            }
-        }
+        kernel::try_lock(&self.file).map_err(|source| self.error(source))
     }
 
     pub(crate) fn unlock(&self) {
-        if let Err(error) = fs2::FileExt::unlock(&self.file) {
+        if let Err(error) = kernel::unlock(&self.file) {
             tracing::error!(path = %self.path.display(), %error, "a lock file could not be unlocked");
         }
     }
@@ -163,7 +137,7 @@ impl LockFile {
     /// unlinks.
     pub(crate) fn is_current(&self) -> Result<bool, LockError> {
         let own = self.metadata()?;
-        match std::fs::symlink_metadata(&self.path) {
+        match kernel::look_at(&self.path) {
             Ok(found) => Ok(own.dev() == found.dev() && own.ino() == found.ino()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(self.error(error)),
@@ -173,7 +147,7 @@ impl LockFile {
     /// Unlinks the path if it still names this file, which the caller has locked. Another's file is left alone.
     pub(crate) fn unlink(&self) -> Result<(), LockError> {
         if self.is_current()? {
-            std::fs::remove_file(&self.path).map_err(|source| self.error(source))?;
+            kernel::unlink(&self.path).map_err(|source| self.error(source))?;
         }
         Ok(())
     }

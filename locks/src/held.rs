@@ -4,11 +4,10 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::error::LockError;
 use crate::page::Note;
 use crate::queue::{Claim, Queue};
+use crate::sync::Mutex;
 use crate::turnstile::Turnstile;
 
 /// A lock of the [`LockTable`](crate::LockTable), held until this is dropped. It borrows nothing, and may be dropped on
@@ -67,8 +66,8 @@ impl Held {
     }
 
     #[cfg(test)]
-    pub(crate) fn ticket(&self) -> u64 {
-        self.turnstile.as_ref().unwrap().ticket().unwrap()
+    pub(crate) fn ticket(&self) -> Option<u64> {
+        self.turnstile.as_ref().unwrap().ticket()
     }
 
     /// Takes the lock back out without releasing it.

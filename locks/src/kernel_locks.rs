@@ -5,6 +5,8 @@ use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
+use crate::sync::kernel;
+
 /// The exclusive flocks that were held when the list was read.
 #[derive(Debug, Default)]
 pub(crate) struct KernelLocks(Vec<Flock>);
@@ -19,7 +21,7 @@ struct Flock {
 
 impl KernelLocks {
     pub(crate) fn read() -> io::Result<Self> {
-        Ok(Self::parse(&std::fs::read_to_string("/proc/locks")?))
+        Ok(Self::parse(&kernel::locks()?))
     }
 
     fn parse(text: &str) -> Self {

@@ -42,6 +42,7 @@ mod held;
 pub mod hierarchy;
 #[cfg(test)]
 mod interrupted;
+mod kernel;
 mod kernel_locks;
 pub mod lockdep;
 mod owner;
@@ -50,6 +51,8 @@ pub mod process;
 mod queue;
 #[cfg(test)]
 mod refused;
+mod seal;
+mod sync;
 mod table;
 mod turnstile;
 

@@ -5,9 +5,8 @@
 //! of it on that very file. Else the owner is unknown; it is never the one before.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -16,6 +15,7 @@ use serde::Serialize;
 use crate::kernel_locks::KernelLocks;
 use crate::page::{Note, Snapshot, Whose};
 use crate::process::ProcessId;
+use crate::sync::kernel;
 
 /// What a caller wants a lock for; it becomes the note of the holder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,9 +142,7 @@ pub fn list(folder: &Path) -> io::Result<Vec<Owner>> {
 
 /// Opens for reading only, and never waits: what is there may be a pipe by now.
 pub(crate) fn open(path: &Path) -> io::Result<Option<File>> {
-    unless_missing(
-        OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path),
-    )
+    unless_missing(kernel::open_to_read(path))
 }
 
 fn note(file: &File, whose: Whose) -> io::Result<Option<Note>> {
@@ -167,6 +165,7 @@ fn unless_missing<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
     use std::path::PathBuf;
 
     use super::*;

@@ -11,20 +11,21 @@
 //! The second note is there because nobody can lock and say so in one step: who is stopped in between is found by it.
 //!
 //! A note is written by plain stores, without a system call. A reader that maps nothing (so that it cannot be hurt by a file that
-//! shrinks) may meet it half written, and a holder may be killed half way; both show in the sequence word, which is
-//! odd during a write, or in the checksum.
+//! shrinks) may meet it half written, and a holder may be killed half way; both show in its [`seal`].
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::FallocateFlags;
 use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::process::ProcessId;
+use crate::seal::{self, Torn};
+use crate::sync::SharedWord;
 
 /// The size of a lock file in bytes.
 pub(crate) const SIZE: usize = 4096;
@@ -36,10 +37,7 @@ const AT_GRANTS: usize = 2;
 const AT_NOTES: usize = 8;
 const WORDS: usize = AT_NOTES + 2 * NOTE;
 
-const NOTE: usize = BODY_OF_NOTE + BODY;
-const SEQUENCE_OF_NOTE: usize = 0;
-const CHECKSUM_OF_NOTE: usize = 1;
-const BODY_OF_NOTE: usize = 2;
+const NOTE: usize = seal::BODY + BODY;
 const BODY: usize = 22;
 
 const LEVEL: usize = 16;
@@ -79,7 +77,7 @@ pub(crate) struct Note {
 
 /// The mapped page of a lock file.
 #[derive(Debug)]
-pub(crate) struct Page(NonNull<AtomicU64>);
+pub(crate) struct Page(NonNull<SharedWord>);
 
 // SAFETY: the mapping belongs to this value alone, is not tied to a thread, and is accessed through atomics only.
 unsafe impl Send for Page {}
@@ -131,26 +129,18 @@ impl Page {
     /// Stores a note, or clears it. By one thread at a time; processes that write the next one's note at the same
     /// time leave a torn one.
     pub(crate) fn write(&self, whose: Whose, note: Option<&Note>) {
-        let start = whose.start();
         let body = note.map_or([0; BODY], Note::encode);
-        let before = self.word(start + SEQUENCE_OF_NOTE).load(Ordering::Relaxed);
-        // Odd, whatever a writer that was killed half way has left.
-        let during = before.wrapping_add(2) | 1;
-        let after = during.wrapping_add(1);
-        self.word(start + SEQUENCE_OF_NOTE).store(during, Ordering::Relaxed);
-        fence(Ordering::Release);
-        for (at, word) in body.iter().enumerate() {
-            self.word(start + BODY_OF_NOTE + at).store(*word, Ordering::Relaxed);
-        }
-        self.word(start + CHECKSUM_OF_NOTE).store(checksum(after, &body), Ordering::Relaxed);
-        self.word(start + SEQUENCE_OF_NOTE).store(after, Ordering::Release);
+        seal::write(&self.words()[whose.start()..][..NOTE], &body);
     }
 
-    fn word(&self, at: usize) -> &AtomicU64 {
-        debug_assert!(at < WORDS);
-        // SAFETY: the mapping is SIZE bytes long and page-aligned, every index used is below WORDS, and the mapping
-        // lives as long as `self`. That the file is never shortened is the protocol of the folder, which is ours alone.
-        unsafe { self.0.add(at).as_ref() }
+    fn word(&self, at: usize) -> &SharedWord {
+        &self.words()[at]
+    }
+
+    fn words(&self) -> &[SharedWord; WORDS] {
+        // SAFETY: the mapping is SIZE bytes long, which is more than WORDS words, and page-aligned, and it lives as long as
+        // `self`. That the file is never shortened is the protocol of the folder, which is ours alone.
+        unsafe { self.0.cast().as_ref() }
     }
 }
 
@@ -187,23 +177,10 @@ impl Snapshot {
 
     /// `Err` where the note is torn: being written, or left half written.
     pub(crate) fn note(&self, whose: Whose) -> Result<Option<Note>, Torn> {
-        let words = &self.0[whose.start()..][..NOTE];
-        let mut body = [0; BODY];
-        body.copy_from_slice(&words[BODY_OF_NOTE..]);
-        let sequence = words[SEQUENCE_OF_NOTE];
-        if sequence == 0 {
-            return Ok(None);
-        }
-        if sequence % 2 == 1 || words[CHECKSUM_OF_NOTE] != checksum(sequence, &body) {
-            return Err(Torn);
-        }
-        Ok(Note::decode(&body))
+        let body = seal::read(&self.0[whose.start()..][..NOTE])?;
+        Ok(body.and_then(Note::decode))
     }
 }
-
-/// A note could not be read whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Torn;
 
 impl Note {
     fn encode(&self) -> [u64; BODY] {
@@ -233,7 +210,7 @@ impl Note {
     }
 
     /// `None` for a cleared note, and for one that no version of this code writes.
-    fn decode(body: &[u64; BODY]) -> Option<Self> {
+    fn decode(body: &[u64]) -> Option<Self> {
         let bytes: Vec<u8> = body.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let pid = u32::try_from(body[0]).ok().filter(|pid| *pid != 0)?;
         let (lengths, mut texts) = bytes[24..].split_at(8);
@@ -261,13 +238,6 @@ impl Note {
 /// The longest whole characters of `text` within `most` bytes.
 fn kept(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
-}
-
-/// FNV-1a over words: against tearing, not against malice.
-fn checksum(sequence: u64, body: &[u64; BODY]) -> u64 {
-    std::iter::once(&sequence).chain(body).fold(0xcbf2_9ce4_8422_2325, |sum: u64, word| {
-        (sum ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29)
-    })
 }
 
 #[cfg(test)]
@@ -333,7 +303,7 @@ mod tests {
         page.write(Whose::Holder, Some(&note("web1")));
         let sequence = page.word(AT_NOTES).load(Ordering::Relaxed);
         page.word(AT_NOTES).store(sequence + 1, Ordering::Relaxed);
-        page.word(AT_NOTES + BODY_OF_NOTE).store(1, Ordering::Relaxed);
+        page.word(AT_NOTES + seal::BODY).store(1, Ordering::Relaxed);
         assert_eq!(read(&file), Err(Torn));
         page.write(Whose::Holder, Some(&note("web2")));
         assert_eq!(read(&file), Ok(Some(note("web2"))));
@@ -343,7 +313,7 @@ mod tests {
     fn a_changed_word_is_torn() {
         let (file, page) = page();
         page.write(Whose::Holder, Some(&note("web1")));
-        page.word(AT_NOTES + BODY_OF_NOTE + 6).fetch_xor(1, Ordering::Relaxed);
+        page.word(AT_NOTES + seal::BODY + 6).fetch_xor(1, Ordering::Relaxed);
         assert_eq!(read(&file), Err(Torn));
     }
 

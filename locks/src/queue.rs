@@ -14,17 +14,15 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak, mpsc};
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
-
-use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::oneshot;
 
 use crate::error::LockError;
 use crate::held::Held;
 use crate::owner::OwnerNote;
 use crate::page::Note;
 use crate::process::ProcessId;
+use crate::sync::{Mutex, MutexGuard, mpsc, oneshot, thread};
 use crate::table::Shared;
 use crate::turnstile::{Sight, Turnstile};
 
@@ -229,7 +227,7 @@ impl Queue {
     /// The note is that of whoever is first now. Who is first when the turn comes may be another, of this process too.
     fn start(self: &Arc<Self>, turnstile: Turnstile, note: Note) -> Result<(), LockError> {
         let queue = Arc::clone(self);
-        std::thread::Builder::new()
+        thread::Builder::new()
             .name("lock-wait".into())
             .stack_size(128 << 10)
             .spawn(move || queue.wait(turnstile, &note))
@@ -292,7 +290,11 @@ mod tests {
         queue.stand(claim(), Reply::Task(reply));
         drop(held);
         let next = answer.try_recv().unwrap().unwrap();
-        assert_eq!(next.ticket(), 2, "the turn of the process is not lost with those who are gone");
+        assert_eq!(
+            next.ticket(),
+            Some(2),
+            "the turn of the process is not lost with those who are gone"
+        );
         queue.stand(claim(), Reply::Thread(mpsc::sync_channel(1).0));
         drop(next);
         assert!(!FileLock::is_held(&path).unwrap());

@@ -6,18 +6,16 @@ use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, Weak, mpsc};
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
-use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::error::LockError;
 use crate::held::Held;
 use crate::owner::{Owner, OwnerNote};
 use crate::queue::{Claim, Queue, Reply};
+use crate::sync::{Monotonic, Mutex, mpsc, oneshot};
 use crate::turnstile::Sight;
 
 /// How long a free lock that nobody takes is watched before it is taken past the queue: long against the microseconds
@@ -126,7 +124,7 @@ impl LockTable {
         let (reply, answer) = mpsc::sync_channel(1);
         let mut wait = Wait::begin(queue, Claim { level, intent }, deadline, Reply::Thread(reply));
         while let Some(next) = wait.look() {
-            match answer.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            match answer.recv_timeout(next.saturating_duration_since(Monotonic::now())) {
                 Ok(answer) => return answer,
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
@@ -187,7 +185,13 @@ impl LockTable {
 
 impl fmt::Debug for LockTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LockTable").field("process", &self.shared.process).finish_non_exhaustive()
+        // A fork may have copied the mutex while another thread had it.
+        let is_ours = self.shared.process == std::process::id();
+        let locks = is_ours.then(|| self.shared.queues.lock().len());
+        f.debug_struct("LockTable")
+            .field("process", &self.shared.process)
+            .field("locks", &locks)
+            .finish_non_exhaustive()
     }
 }
 
@@ -233,7 +237,7 @@ struct Wait {
 
 impl Wait {
     fn begin(queue: Arc<Queue>, claim: Claim, deadline: Option<Instant>, reply: Reply) -> Self {
-        let since = Instant::now();
+        let since = Monotonic::now();
         let (level, domain) = (claim.level, claim.intent.domain.clone());
         let id = queue.stand(claim, reply);
         Self { queue, id, level, domain, since, deadline, next_look: since + PATIENCE, sight: None }
@@ -241,7 +245,7 @@ impl Wait {
 
     /// Looks after the lock if it is time to. Returns when to call again, or `None` past the deadline.
     fn look(&mut self) -> Option<Instant> {
-        let now = Instant::now();
+        let now = Monotonic::now();
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             return None;
         }
@@ -266,7 +270,7 @@ impl Wait {
             level: self.level,
             domain: self.domain.clone(),
             owner: owner.map(Box::new),
-            waited: self.since.elapsed(),
+            waited: Monotonic::now().saturating_duration_since(self.since),
         }
     }
 }

@@ -24,7 +24,7 @@
 //! descriptor of the file is closed, and threads exclude each other by them. Flock and record locks do not see each other.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -33,6 +33,7 @@ use crate::file_lock::LockFile;
 use crate::kernel_locks::KernelLocks;
 use crate::owner;
 use crate::page::{Note, Page, Snapshot, Whose};
+use crate::sync::kernel::{self, Record};
 
 /// Where the bytes of the tickets begin: far behind the page, so that they can never be mistaken for locks on content.
 const BASE: i64 = 1 << 40;
@@ -54,7 +55,7 @@ impl Turnstile {
         let mut turnstile = Self::open(path)?;
         loop {
             let ticket = turnstile.page.draw();
-            if turnstile.byte_locks(libc::F_OFD_SETLK, libc::F_WRLCK, ticket, ticket + 1)? {
+            if turnstile.byte_lock(Record::Write, ticket)? {
                 turnstile.ticket = Some(ticket);
                 return Ok(turnstile);
             }
@@ -74,7 +75,7 @@ impl Turnstile {
     /// Locks if it is this one's turn and the lock is free. Never waits.
     pub(crate) fn try_turn(&mut self, note: &Note) -> Result<bool, LockError> {
         loop {
-            if !self.pass(libc::F_OFD_SETLK)? {
+            if !self.may_pass()? {
                 return Ok(false);
             }
             self.page.write(Whose::Next, Some(note));
@@ -91,7 +92,7 @@ impl Turnstile {
     /// Waits for its turn and the lock; parks the thread.
     pub(crate) fn wait_turn(&mut self, note: &Note) -> Result<(), LockError> {
         loop {
-            self.pass(libc::F_OFD_SETLKW)?;
+            self.wait_to_pass()?;
             self.page.write(Whose::Next, Some(note));
             self.file.lock()?;
             if self.confirm()? {
@@ -146,48 +147,40 @@ impl Turnstile {
     }
 
     /// Whether all earlier tickets are given up.
-    fn pass(&self, command: libc::c_int) -> Result<bool, LockError> {
-        let Some(ticket) = self.ticket.filter(|ticket| *ticket > 1) else { return Ok(true) };
-        let passed = self.byte_locks(command, libc::F_RDLCK, 1, ticket)?;
-        if passed {
-            self.byte_locks(libc::F_OFD_SETLK, libc::F_UNLCK, 1, ticket)?;
-        }
-        Ok(passed)
+    fn may_pass(&self) -> Result<bool, LockError> {
+        let Some(earlier) = self.earlier()? else { return Ok(true) };
+        let file = &self.file.file;
+        let passed = kernel::try_record(file, Record::Read, &earlier)
+            .and_then(|passed| Ok(passed && kernel::try_record(file, Record::Unlock, &earlier)?));
+        passed.map_err(|source| self.file.error(source))
     }
 
-    /// Locks or unlocks the bytes of the tickets `[from, to)`; `false` where another has one of them.
-    fn byte_locks(
-        &self,
-        command: libc::c_int,
-        kind: libc::c_int,
-        from: u64,
-        to: u64,
-    ) -> Result<bool, LockError> {
-        let overflow = |_| self.file.error(io::Error::from(io::ErrorKind::InvalidData));
-        let start = i64::try_from(from).map_err(overflow)?;
-        let end = i64::try_from(to).map_err(overflow)?;
-        let range = libc::flock {
-            l_type: kind as libc::c_short,
-            l_whence: libc::SEEK_SET as libc::c_short,
-            l_start: start
-                .checked_add(BASE)
-                .ok_or_else(|| self.file.error(io::ErrorKind::InvalidData.into()))?,
-            l_len: end - start,
-            l_pid: 0,
-        };
-        loop {
-            // SAFETY: the descriptor is open for the whole call, and the kernel reads one `struct flock` through the
-            // pointer, which it gets.
-            if unsafe { libc::fcntl(self.file.file.as_raw_fd(), command, &raw const range) } == 0 {
-                return Ok(true);
-            }
-            let error = io::Error::last_os_error();
-            match error.raw_os_error() {
-                Some(libc::EINTR) => {}
-                Some(libc::EAGAIN | libc::EACCES) => return Ok(false),
-                _ => return Err(self.file.error(error)),
-            }
-        }
+    /// Waits until all earlier tickets are given up; parks the thread.
+    fn wait_to_pass(&self) -> Result<(), LockError> {
+        let Some(earlier) = self.earlier()? else { return Ok(()) };
+        let file = &self.file.file;
+        kernel::wait_for_record(file, Record::Read, &earlier)
+            .and_then(|()| kernel::try_record(file, Record::Unlock, &earlier).map(drop))
+            .map_err(|source| self.file.error(source))
+    }
+
+    /// The bytes of the tickets before this one.
+    fn earlier(&self) -> Result<Option<Range<i64>>, LockError> {
+        let ticket = self.ticket.filter(|ticket| *ticket > 1);
+        ticket.map(|ticket| self.bytes(1, ticket)).transpose()
+    }
+
+    /// Locks or unlocks the byte of a ticket; `false` where another has it.
+    fn byte_lock(&self, record: Record, ticket: u64) -> Result<bool, LockError> {
+        let byte = self.bytes(ticket, ticket + 1)?;
+        kernel::try_record(&self.file.file, record, &byte).map_err(|source| self.file.error(source))
+    }
+
+    /// The bytes of the tickets `[from, to)`.
+    fn bytes(&self, from: u64, to: u64) -> Result<Range<i64>, LockError> {
+        let byte = |ticket| i64::try_from(ticket).ok().and_then(|ticket| BASE.checked_add(ticket));
+        let range = byte(from).zip(byte(to)).map(|(start, end)| start..end);
+        range.ok_or_else(|| self.file.error(io::ErrorKind::InvalidData.into()))
     }
 
     /// The notes go first, so that no reader finds one of someone who has released.
@@ -200,8 +193,7 @@ impl Turnstile {
         }
         // By an explicit unlock, because a child between fork and exec has the same description.
         if let Some(ticket) = self.ticket.take()
-            && let Err(error) =
-                self.byte_locks(libc::F_OFD_SETLK, libc::F_UNLCK, ticket, ticket + 1)
+            && let Err(error) = self.byte_lock(Record::Unlock, ticket)
         {
             tracing::error!(path = %self.file.path.display(), %error, "a ticket could not be given up");
         }
@@ -330,7 +322,8 @@ mod tests {
     fn who_looks_at_a_ticket_does_not_hold_up_its_owner() {
         let (_folder, path) = place();
         let looking = Turnstile::open(&path).unwrap();
-        assert!(looking.byte_locks(libc::F_OFD_SETLK, libc::F_RDLCK, 1, 9).unwrap());
+        let bytes = looking.bytes(1, 9).unwrap();
+        assert!(kernel::try_record(&looking.file.file, Record::Read, &bytes).unwrap());
         assert_eq!(Turnstile::enter(&path).unwrap().ticket(), Some(9));
     }
 
