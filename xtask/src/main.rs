@@ -7,6 +7,7 @@ mod crash_lines;
 mod demo;
 mod guest;
 mod install;
+mod prove;
 mod step;
 mod stop;
 mod test;
@@ -19,7 +20,7 @@ const USAGE: &str = "\
 cargo xtask VERB
   demo      play the story of a VM on a real QEMU, with folders of its own
   test      everything that must hold before a change is merged
-  prove     the models, in depth
+  prove     model checkers, crashes and power cuts over the production code [--deep] [--only NAME]
   guest     fetch and build the guest of the demo, and nothing else
   bench     not built yet
   xencheck  not built yet";
@@ -42,7 +43,7 @@ fn verb(arguments: &[&str]) -> Result<()> {
             demo::run(&guest::image()?)
         }
         ["test"] => test::run(),
-        ["prove"] => prove(),
+        ["prove", rest @ ..] => prove::prove(rest),
         ["guest"] => {
             install::tools()?;
             guest::image().map(drop)
@@ -56,16 +57,4 @@ fn verb(arguments: &[&str]) -> Result<()> {
         }
         _ => Err(Stop::usage(USAGE)),
     }
-}
-
-fn prove() -> Result<()> {
-    let mut counts = counts::Counts::default();
-    counts.add(&step::run(&mut step::cargo(&[
-        "test",
-        "--release",
-        "--package",
-        "steadfast-model",
-    ]))?);
-    println!("\ncargo xtask prove: {counts}");
-    if counts.passed == 0 { Err(Stop::failed("no model ran")) } else { Ok(()) }
 }

@@ -1,0 +1,100 @@
+//! The checks, and how each is called.
+
+use std::process::Command;
+
+use super::Form;
+use crate::step;
+
+/// Programs that check one kind of thing.
+#[derive(Debug)]
+pub(crate) struct Suite {
+    /// In front of its rows' names.
+    pub(crate) name: &'static str,
+    /// For people.
+    pub(crate) about: &'static str,
+    /// Its programs.
+    pub(crate) parts: &'static [Part],
+    /// Fewer rows than this mean that something was passed over.
+    pub(crate) at_least: usize,
+    /// It runs a real QEMU.
+    pub(crate) needs_qemu: bool,
+    /// It has no short form.
+    pub(crate) deep_only: bool,
+}
+
+/// One program.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// A test of a package, built for release. Rows are named for their test functions.
+    Test {
+        /// The package.
+        package: &'static str,
+        /// The test.
+        test: &'static str,
+        /// Whether its tests are kept out of `cargo test`.
+        kept: Kept,
+        /// The instrumentation.
+        built: Built,
+    },
+    /// A program of a package that knows `--deep` and `--only`.
+    Program {
+        /// The package.
+        package: &'static str,
+        /// The program.
+        program: &'static str,
+    },
+}
+
+/// Whether tests are kept out of `cargo test`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// They run there too.
+    In,
+    /// `#[ignore]`.
+    Out,
+}
+
+/// How a test is built.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Built {
+    /// As always.
+    Plainly,
+    /// With `--cfg loom`, apart from everything else.
+    ForLoom,
+}
+
+/// In the order in which they run.
+pub(crate) const SUITES: &[Suite] = &[];
+
+impl Part {
+    /// Its command line.
+    pub(crate) fn command(&self, only: Option<&str>, form: Form) -> Command {
+        let mut command = match self {
+            Self::Test { package, test, kept, built } => {
+                let mut command =
+                    step::cargo(&["test", "--release", "--package", package, "--test", test, "--"]);
+                command.args(["--nocapture", "--test-threads", "1"]);
+                if *kept == Kept::Out {
+                    command.arg("--include-ignored");
+                }
+                command.args(only.map(|row| row.replace('-', "_")));
+                if *built == Built::ForLoom {
+                    command.env("RUSTFLAGS", "--cfg loom");
+                    command.env("CARGO_TARGET_DIR", step::target().join("loom"));
+                }
+                command
+            }
+            Self::Program { package, program } => {
+                let mut command =
+                    step::cargo(&["run", "--release", "--package", package, "--bin", program]);
+                command.arg("--").args((form == Form::Deep).then_some("--deep"));
+                command.args(only.iter().flat_map(|row| ["--only", row]));
+                command
+            }
+        };
+        if form == Form::Deep {
+            command.env("STEADFAST_PROOF", "deep");
+        }
+        command
+    }
+}
