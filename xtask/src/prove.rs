@@ -49,14 +49,16 @@ pub(crate) fn prove(arguments: &[&str]) -> Result<()> {
     let wanted = parse(arguments)?;
     let began = Instant::now();
     let chosen = choose(&wanted)?;
+    let mut command = None;
     if chosen.iter().any(|(suite, _)| suite.needs_qemu) {
         install::tools()?;
+        command = Some(steadfast_tests::build(steadfast_tests::Profile::Proof)?);
     }
     table::head();
     let mut rows = Vec::new();
     let mut broken = Vec::new();
     for (suite, only) in chosen {
-        let outcome = run::suite(suite, only, wanted.form)?;
+        let outcome = run::suite(suite, only, wanted.form, command.as_deref())?;
         broken.extend(outcome.complaint);
         rows.extend(outcome.rows);
     }

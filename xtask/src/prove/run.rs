@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Stdio};
 
 use super::Form;
@@ -24,16 +24,24 @@ pub(crate) struct Outcome {
     pub(crate) complaint: Option<String>,
 }
 
-/// Runs all commands of a suite, or as far as the one row needs.
+/// Runs all commands of a suite, or as far as the one row needs. `binary` is the command under test.
 ///
 /// # Errors
 /// A command can't be started.
-pub(crate) fn suite(suite: &Suite, only: Option<&str>, form: Form) -> Result<Outcome> {
+pub(crate) fn suite(
+    suite: &Suite,
+    only: Option<&str>,
+    form: Form,
+    binary: Option<&Path>,
+) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     let log = log(suite.name)?;
     let mut file = File::create(&log)?;
     for part in suite.parts {
         let mut command = part.command(only, form);
+        if let Some(binary) = binary {
+            command.env("STEADFAST_BIN", binary);
+        }
         let line = step::shown(&command);
         writeln!(file, "== {line}")?;
         let mut child = command
@@ -102,7 +110,7 @@ fn gather(
     Ok(())
 }
 
-fn show_tail(log: &PathBuf) -> Result<()> {
+fn show_tail(log: &Path) -> Result<()> {
     let text = String::from_utf8_lossy(&std::fs::read(log)?).into_owned();
     let lines: Vec<&str> = text.lines().collect();
     let from = lines.len().saturating_sub(TAIL);

@@ -63,16 +63,56 @@ pub(crate) enum Built {
     ForLoom,
 }
 
+/// As fast as a release, and built in less time.
+const PROFILE: &str = "proof";
+
 /// In the order in which they run.
-pub(crate) const SUITES: &[Suite] = &[];
+pub(crate) const SUITES: &[Suite] = &[
+    Suite {
+        name: "explore",
+        about: "every interleaving of the verbs, with crashes and faults, state by state",
+        parts: &[Part::Program { package: "steadfast-model", program: "explore" }],
+        at_least: 60,
+        needs_qemu: false,
+        deep_only: false,
+    },
+    Suite {
+        name: "control",
+        about: "known mistakes, put into the model: each has to be found",
+        parts: &[plain("steadfast-model", "controls", Kept::In)],
+        at_least: 17,
+        needs_qemu: false,
+        deep_only: false,
+    },
+    Suite {
+        name: "crash",
+        about: "the command killed before and after every effect, and twice in its recovery, on a real QEMU",
+        parts: &[plain("steadfast-tests", "matrix", Kept::Out)],
+        at_least: 40,
+        needs_qemu: true,
+        deep_only: false,
+    },
+];
+
+const fn plain(package: &'static str, test: &'static str, kept: Kept) -> Part {
+    Part::Test { package, test, kept, built: Built::Plainly }
+}
 
 impl Part {
     /// Its command line.
     pub(crate) fn command(&self, only: Option<&str>, form: Form) -> Command {
         let mut command = match self {
             Self::Test { package, test, kept, built } => {
-                let mut command =
-                    step::cargo(&["test", "--release", "--package", package, "--test", test, "--"]);
+                let mut command = step::cargo(&[
+                    "test",
+                    "--profile",
+                    PROFILE,
+                    "--package",
+                    package,
+                    "--test",
+                    test,
+                ]);
+                command.arg("--");
                 command.args(["--nocapture", "--test-threads", "1"]);
                 if *kept == Kept::Out {
                     command.arg("--include-ignored");
@@ -85,8 +125,15 @@ impl Part {
                 command
             }
             Self::Program { package, program } => {
-                let mut command =
-                    step::cargo(&["run", "--release", "--package", package, "--bin", program]);
+                let mut command = step::cargo(&[
+                    "run",
+                    "--profile",
+                    PROFILE,
+                    "--package",
+                    package,
+                    "--bin",
+                    program,
+                ]);
                 command.arg("--").args((form == Form::Deep).then_some("--deep"));
                 command.args(only.iter().flat_map(|row| ["--only", row]));
                 command
