@@ -78,7 +78,14 @@ impl<P: Platform> Session<'_, P> {
             if over {
                 // Its user is about to be told, so it has to survive a power cut.
                 let view = View::devices(open).durable();
-                let pending = self.fast(domain, view, |tx| tx.acknowledge()).await?;
+                let pending: Vec<_> = self
+                    .fast(domain, view, |tx| {
+                        tx.acknowledge();
+                        // What somebody else has under way is no more clear than a removal that a guest holds up.
+                        let open = tx.devices().iter().filter(|(_, entry)| entry.phase.is_open());
+                        open.map(|(id, _)| id.clone()).collect()
+                    })
+                    .await?;
                 return Ok(match pending.is_empty() {
                     true => Waited::Clear,
                     false => Waited::Pending(pending),
