@@ -16,6 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::{
     Act, Scenario, State,
     print::{Print, print},
@@ -60,6 +62,8 @@ pub struct Found {
     pub depth: usize,
     /// How long it took.
     pub took: Duration,
+    /// How long all cores together worked, whatever else this machine did.
+    pub worked: Duration,
     /// The first violation.
     pub violation: Option<Violation>,
     /// Stories of what must never be so.
@@ -130,7 +134,7 @@ pub fn explore(scenario: Scenario) -> Found {
 
 /// The same, within bounds.
 pub fn explore_within(scenario: &Scenario, bounds: Bounds) -> Found {
-    let begun = Instant::now();
+    let (begun, idle) = (Instant::now(), worked());
     let seen = Seen::new();
     let first = scenario.first();
     let root = print(&first);
@@ -186,7 +190,14 @@ pub fn explore_within(scenario: &Scenario, bounds: Bounds) -> Found {
     let named = scenario.sometimes.iter().map(|(name, _)| *name);
     found.missing = named.zip(happened).filter(|(_, so)| !so).map(|(name, _)| name).collect();
     found.took = begun.elapsed();
+    found.worked = worked().saturating_sub(idle);
     found
+}
+
+/// How long this process's threads have worked.
+fn worked() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.try_into().unwrap_or(0))
 }
 
 /// Explores a scenario in which nothing may go wrong and everything has to happen.

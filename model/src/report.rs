@@ -12,10 +12,9 @@ impl World {
                 outcomes.iter().all(|(id, came)| self.is_so(run, record, *id, *came))
             }
             Ending::Done => is_done(run, record),
-            Ending::Waiting(ids) => ids.iter().all(|id| {
-                let entry = record.devices.get(id);
-                entry.is_some_and(|entry| matches!(entry.phase, DevicePhase::Removing { .. }))
-            }),
+            Ending::Waiting(ids) => ids
+                .iter()
+                .all(|id| record.devices.get(id).is_some_and(|entry| entry.phase.is_open())),
             Ending::Error("died") => record
                 .row
                 .as_ref()

@@ -52,7 +52,6 @@ impl Trial {
         Self { name, shows, set, bound: None, scenario }
     }
 
-    #[expect(dead_code, reason = "until a scenario has a bound")]
     const fn within(self, states: usize) -> Self {
         Self { bound: Some(states), ..self }
     }

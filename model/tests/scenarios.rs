@@ -36,6 +36,8 @@ short! {
     detach_of_scsi_events_lost = "detach-of-scsi-events-lost";
     detach_with_late_events = "detach-with-late-events";
     detach_x_detach_guest_refuses = "detach-x-detach-guest-refuses";
+    two_domains_attach_x_destroy_x_start = "two-domains-attach-x-destroy-x-start";
+    two_domains_attach_x_attach = "two-domains-attach-x-attach";
     attach_dropped_x_attach = "attach-dropped-x-attach";
     start_dropped_x_destroy = "start-dropped-x-destroy";
     detach_dropped_x_attach_of_the_same_id = "detach-dropped-x-attach-of-the-same-id";
@@ -46,9 +48,24 @@ short! {
     media_into_a_locked_drive = "media-into-a-locked-drive";
     media_insert_unknown = "media-insert-unknown";
     media_insert_x_repair_of_its_node = "media-insert-x-repair-of-its-node";
+    repair_x_attach = "repair-x-attach";
+    repair_x_detach = "repair-x-detach";
+    repair_x_media = "repair-x-media";
+    stranger_adopted = "stranger-adopted";
     start_x_stop_anything_fails = "start-x-stop-anything-fails";
     qemu_that_dies = "qemu-that-dies";
     stop_that_comes_late = "stop-that-comes-late";
+    attach_stopped_x_destroy = "attach-stopped-x-destroy";
+    attach_stopped_x_attach = "attach-stopped-x-attach";
+    start_stopped_x_destroy = "start-stopped-x-destroy";
+    wakes_lost_attach_x_detach = "wakes-lost-attach-x-detach";
+    platform_fails_under_attach = "platform-fails-under-attach";
+    platform_fails_under_detach = "platform-fails-under-detach";
+    platform_fails_under_media = "platform-fails-under-media";
+    platform_fails_under_stop = "platform-fails-under-stop";
+    platform_fails_under_destroy = "platform-fails-under-destroy";
+    platform_fails_under_create = "platform-fails-under-create";
+    platform_fails_twice_under_create = "platform-fails-twice-under-create";
 }
 
 #[test]

@@ -97,9 +97,9 @@ fn explore(trial: &Trial) -> bool {
     let mut bounds = Bounds::default();
     bounds.states = trial.bound.unwrap_or(bounds.states);
     let found = explore_within(&scenario, bounds);
-    let rate = found.states as f64 / found.took.as_secs_f64() * 60.0 / bounds.threads as f64;
+    let rate = found.states as f64 / found.worked.as_secs_f64() * 60.0;
     println!(
-        "{}: {}\n    {} states, {} ends, depth {}, {:.0} states a minute and core",
+        "{}: {}\n    {} states, {} ends, depth {}, {:.0} states a minute of a core",
         trial.name, trial.shows, found.states, found.ends, found.depth, rate
     );
     complain(trial, &found);
