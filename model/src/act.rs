@@ -184,12 +184,16 @@ impl State {
         Arc::make_mut(&mut self.slots[at]).run = Some(run);
     }
 
-    pub(crate) fn watch_end(&mut self, at: usize, run: &Run, ending: &Ending) {
+    fn watch_end(&mut self, at: usize, run: &Run, ending: &Ending) {
+        self.watch_holds(at, run);
+        self.world.believe(run, ending);
+    }
+
+    pub(crate) fn watch_holds(&mut self, at: usize, run: &Run) {
         let still = |held| self.world.places.get(held).is_some_and(|p| p.holder == Some(at));
         if run.holds.iter().any(still) {
             self.world.break_rule(passing::ENDED_HOLDING);
         }
-        self.world.believe(run, ending);
     }
 
     /// Somebody ran into their time over a lock whose holder is stopped.

@@ -205,9 +205,10 @@ impl World {
             }
             Request::Watch(generation, serials) => {
                 self.watch_wait(run);
+                // Of a generation that has ended nothing is told.
                 let gone = |serial: &&Serial| {
                     let qemu = self.qemus.get(generation);
-                    !qemu.is_some_and(|qemu| qemu.fronts.contains_key(serial))
+                    qemu.is_some_and(|qemu| !qemu.fronts.contains_key(serial))
                 };
                 let deleted = serials.iter().filter(gone).copied().collect();
                 let rejected = std::mem::take(&mut run.rejected);

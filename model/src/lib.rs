@@ -21,6 +21,7 @@
 mod act;
 mod answer;
 mod bad;
+pub mod conformance;
 mod explore;
 mod faults;
 mod gadget;

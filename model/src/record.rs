@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use steadfast_protocol::{
     Acknowledged, Alive, DevicePhase, Domain, Durability, Entry, Loaded, Phase, Probe, Revision,
-    Scope, Standing, Tx, View,
+    Scope, Spawned, Standing, Tx, View,
 };
 
 use crate::{Choice, Gadget, Record, Rule, Run, Verb, World, passing, rule::counts_anew};
@@ -32,9 +32,14 @@ impl World {
     ) -> Tx<Gadget> {
         let counter = self.counter_of(domain, view, broken);
         let Record { row, mut devices, .. } = self[domain].clone();
-        let running = row.as_ref().is_some_and(|row| self.qemus.contains_key(&row.generation));
+        // A row names a process from the section on that spawns it.
+        let named = row.as_ref().filter(|row| {
+            matches!(row.phase, Phase::Live | Phase::Dying { spawned: Spawned::Maybe, .. })
+        });
+        let running = named.is_some_and(|row| self.qemus.contains_key(&row.generation));
         let alive = match (view.probe, choice) {
             (Probe::Skip, _) => Alive::Unknown,
+            (Probe::Ask, _) if named.is_none() => Alive::Unknown,
             (Probe::Ask, Choice::Doubt) if broken == Some(Rule::UnknownIsNotDead) => Alive::Free,
             (Probe::Ask, Choice::Doubt) => Alive::Unknown,
             (Probe::Ask, _) if running => Alive::Held,

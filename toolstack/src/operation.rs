@@ -3,6 +3,8 @@
 //! Every method does one thing and decides nothing; the rules are the protocol's. Each says so when it begins, so that
 //! whoever traces a verb sees its effects by method.
 
+#[cfg(test)]
+mod conformance;
 mod fate;
 mod resume;
 mod turn;

@@ -48,8 +48,8 @@ pub(crate) struct Wire {
 }
 
 /// One QMP command and whether its outcome decides its step's.
-struct Message {
-    action: Action,
+pub(crate) struct Message {
+    pub(crate) action: Action,
     decides: bool,
 }
 
@@ -303,7 +303,7 @@ fn goes_by_itself(name: &str) -> bool {
 }
 
 /// The QMP commands of one step, in order.
-fn actions(command: &Command<Thing>) -> Result<Vec<Message>, String> {
+pub(crate) fn actions(command: &Command<Thing>) -> Result<Vec<Message>, String> {
     let spec = command.spec.spec();
     let serial = device::Serial(command.serial.0);
     let medium = device::Serial(command.medium.0);

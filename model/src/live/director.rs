@@ -31,7 +31,7 @@ pub struct Offer<'s> {
 }
 
 /// Chooses among what may happen. It is asked under the stage's mutex, so it must not block.
-pub trait Director: Send + 'static {
+pub trait Director: std::fmt::Debug + Send + 'static {
     /// Whether the process is stopped here instead of being answered.
     fn strike(&mut self, offer: &Offer<'_>) -> Option<Blow>;
 

@@ -5,25 +5,32 @@ use std::sync::Arc;
 use steadfast_protocol::{Domain, Tx, View};
 
 use crate::{
-    Act, Answer, Choice, Ending, Gadget, Request, Run, Scenario, Slot, State, Task,
+    Act, Answer, Choice, Ending, Gadget, Request, Run, Scenario, Slot, State, Task, World,
     scenario::acts_of_qemu, story, tape::Left,
 };
 
 use super::{Blow, Director, Offer, Verdict};
 
 /// World, processes and director. Whatever changes it is judged before anybody else looks.
+#[derive(Debug)]
 pub struct Stage {
-    pub(super) state: State,
+    pub(crate) state: State,
     scenario: Scenario,
     director: Box<dyn Director>,
     /// Requests answered in each process's verb.
     answered: Vec<usize>,
     /// Verbs each process has ended.
     lives: Vec<usize>,
+    /// The world as it was when each process was last answered: what it says at its end has to be so there.
+    seen: Vec<World>,
     /// What was broken, and who did what up to there.
     violation: Option<&'static str>,
     tale: Option<Vec<String>>,
     described: String,
+    /// Nobody plays QEMU: it acts where somebody waits for it, and only then.
+    lazy: bool,
+    /// Whether the rules are judged.
+    judged: bool,
 }
 
 /// What a request comes to.
@@ -41,6 +48,7 @@ impl Stage {
     pub fn new(scenario: Scenario, director: impl Director) -> Self {
         let state = scenario.first();
         let (answered, lives) = (vec![0; state.slots.len()], vec![0; state.slots.len()]);
+        let seen = vec![state.world.clone(); state.slots.len()];
         let director = Box::new(director);
         Self {
             state,
@@ -48,15 +56,30 @@ impl Stage {
             director,
             answered,
             lives,
+            seen,
             violation: None,
             tale: None,
             described: String::new(),
+            lazy: false,
+            judged: true,
         }
     }
 
     /// Keeps what happens, to be told where it goes wrong.
     pub fn telling(mut self) -> Self {
         self.tale = Some(Vec::new());
+        self
+    }
+
+    /// QEMU has no thread of its own: what it does it does when somebody waits for it.
+    pub fn without_qemu(mut self) -> Self {
+        self.lazy = true;
+        self
+    }
+
+    /// Whatever happens is right.
+    pub fn unjudged(mut self) -> Self {
+        self.judged = false;
         self
     }
 
@@ -75,6 +98,19 @@ impl Stage {
 
     /// Answers what the process asks, if that can be now.
     pub(super) fn reply(&mut self, at: usize) -> Option<Said> {
+        loop {
+            let said = self.reply_now(at);
+            if said.is_some() || !self.lazy {
+                return said;
+            }
+            if self.act() != Some(true) {
+                let request = self.state.slots[at].run.as_ref().map(|run| &run.request);
+                panic!("nobody will ever answer {request:?}");
+            }
+        }
+    }
+
+    fn reply_now(&mut self, at: usize) -> Option<Said> {
         if self.violation.is_some() {
             return Some(Said::Gone);
         }
@@ -105,7 +141,7 @@ impl Stage {
                 if self.drop_future(at, sent) {
                     return Some(Said::Gone);
                 }
-                return self.reply(at);
+                return self.reply_now(at);
             }
             None => {}
         }
@@ -115,6 +151,7 @@ impl Stage {
         let choice = self.director.answer(&offer)?;
         self.tell(|state| story::tell(state, Act::Step(at, choice)));
         let answer = self.answer(at, choice);
+        self.seen[at] = self.state.world.clone();
         self.judge();
         Some(match answer {
             Some(answer) => {
@@ -151,6 +188,7 @@ impl Stage {
         let broken = self.scenario.broken;
         self.state.world.commit(at, &mut run, (domain, view), tx, broken);
         self.slot(at).run = Some(run);
+        self.seen[at] = self.state.world.clone();
         self.judge();
     }
 
@@ -192,7 +230,11 @@ impl Stage {
     pub(super) fn end(&mut self, at: usize, sent: usize, ending: Ending) {
         let is_own = !matches!(ending, Ending::Killed | Ending::Dropped);
         if is_own && let Some(run) = self.slot(at).run.take() {
-            self.state.watch_end(at, &run, &ending);
+            self.state.watch_holds(at, &run);
+            self.seen[at].believe(&run, &ending);
+            if let Some(broken) = self.seen[at].broken {
+                self.state.world.break_rule(broken);
+            }
             self.slot(at).run = Some(run);
         }
         self.answered[at] = 0;
@@ -236,7 +278,7 @@ impl Stage {
     }
 
     fn judge(&mut self) {
-        if self.violation.is_none() {
+        if self.judged && self.violation.is_none() {
             self.violation = self.scenario.judge(&self.state, &mut []);
         }
         self.describe();
