@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use steadfast_device::DeviceName;
+use steadfast_device::{DeviceName, Document};
 use steadfast_locks::{
     Fast, Level, LockError, Owner, OwnerNote, Permit, alive,
     process::{Pidfd, Waited},
@@ -27,6 +27,7 @@ use crate::{
     host::Shared,
     record::{self, OwnerRecord},
     thing::Thing,
+    verbs::settings,
 };
 
 /// How often a record may move on under the look before the domain counts as under way.
@@ -89,11 +90,18 @@ pub(super) fn read(host: &Shared, subject: &Subject) -> Result<Read, Error> {
             Err(error) => return Ok(Read::Damaged(error.to_string())),
         }
     }
-    let readable = record::row(&row).map(drop).and_then(|()| record::process(&row).map(drop));
-    match readable {
+    match readable(&row) {
         Ok(()) => Ok(Read::Whole(Box::new(Record { row, devices }))),
         Err(error) => Ok(Read::Damaged(error.to_string())),
     }
+}
+
+/// Whether every verb can read the row, a start included.
+fn readable(row: &DomainRow) -> Result<(), Error> {
+    record::row(row)?;
+    record::process(row)?;
+    Document::from_json(&settings(row)?)?;
+    Ok(())
 }
 
 /// Looks at one domain. Takes its turn on the query socket, and no slow lock.

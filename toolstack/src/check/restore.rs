@@ -220,14 +220,15 @@ fn rewrite(section: &mut Section<'_>, mut row: DomainRow) -> Result<(), StoreErr
 
 /// Nobody waits for an intent whose entry is lost.
 fn forget_lost(row: &mut DomainRow, is_there: impl Fn(&str) -> bool) {
-    let process = row.process.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let Some(mut process) = process else { return };
+    let process = row.process.as_deref().map(serde_json::from_str::<Value>);
+    let Some(Ok(Value::Object(mut process))) = process else { return };
     for set in ["open", "adopted"] {
-        if let Some(ids) = process[set].as_array_mut() {
+        // One that is not there is not made: a set that is null is none that can be read back.
+        if let Some(Value::Array(ids)) = process.get_mut(set) {
             ids.retain(|id| id.as_str().is_some_and(&is_there));
         }
     }
-    row.process = Some(process.to_string());
+    row.process = Some(Value::Object(process).to_string());
 }
 
 /// The row that a damaged one was, where something else says what the damaged column said.
@@ -297,4 +298,43 @@ fn running(host: &Shared, domain: Domain) -> Result<Vec<(Generation, ProcessReco
         (of == domain).then_some((generation, process))
     });
     Ok(of_domain.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_lost_a_device_can_be_read_again_whatever_it_knew_of_its_process() {
+        let alive = r#""alive":{"device":1,"inode":2,"nonce":3,"boot":"b"},"process":null"#;
+        let row = |process: &str| DomainRow {
+            uuid: Uuid::nil(),
+            name: "web".to_owned(),
+            phase: "dying-gone".to_owned(),
+            generation: 1,
+            revision: 1,
+            layout: "{}".to_owned(),
+            document: "{}".to_owned(),
+            process: Some(process.to_owned()),
+        };
+        for process in [
+            r#"{"ender":{}}"#.to_owned(),
+            format!("{{{alive}}}"),
+            format!(r#"{{{alive},"open":["a","b"]}}"#),
+        ] {
+            let mut row = row(&process);
+            forget_lost(&mut row, |id| id == "a");
+            let read = record::process(&row).unwrap();
+            assert_eq!(
+                read.is_some(),
+                process.contains("alive"),
+                "{process} became {:?}",
+                row.process
+            );
+            assert!(read.is_none_or(|read| !read.open.contains("b")));
+        }
+        let mut odd = row("[]");
+        forget_lost(&mut odd, |_| true);
+        assert_eq!(odd.process.as_deref(), Some("[]"));
+    }
 }

@@ -143,9 +143,14 @@ pub(crate) fn definition(document: &Document) -> Definition<Thing> {
     }
 }
 
-/// The document a row was defined by.
+/// The document a row was defined by: an object, whatever is in it.
 pub(crate) fn settings(row: &DomainRow) -> Result<Value, Error> {
-    serde_json::from_str(&row.document).map_err(|error| {
-        record::RecordError::Odd { what: "the document".to_owned(), why: error.to_string() }.into()
-    })
+    let odd = |why: String| {
+        Error::from(record::RecordError::Odd { what: "the document".to_owned(), why })
+    };
+    match serde_json::from_str(&row.document) {
+        Ok(document @ Value::Object(_)) => Ok(document),
+        Ok(_) => Err(odd("it is no object".to_owned())),
+        Err(error) => Err(odd(error.to_string())),
+    }
 }
