@@ -31,7 +31,7 @@ pub(crate) fn read(source: &str) -> Result<Value, Error> {
 ///
 /// # Errors
 /// `invalid`, with line and column.
-pub(crate) fn parse(bytes: &[u8], name: &str) -> Result<Value, Error> {
+pub fn parse(bytes: &[u8], name: &str) -> Result<Value, Error> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { at: &Place::Top, depth: 0 }.deserialize(&mut reader);
     let value = value.and_then(|value| reader.end().map(|()| value));

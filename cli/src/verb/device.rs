@@ -9,7 +9,7 @@ use crate::problem::invalid;
 use crate::reply::Reply;
 use crate::session::change;
 use crate::usage::refused;
-use crate::{absolute, document};
+use crate::{absolute, document, plan};
 
 /// `attach`
 #[derive(Debug, Args)]
@@ -132,15 +132,7 @@ impl Attach {
         let Some(file) = &self.file else {
             return Err(refused("DEVICE or --file PLAN is missing", Some("attach")));
         };
-        let Value::Object(devices) = document::read(file)? else {
-            return Err(invalid("at top: expected an object").hint("a plan is {\"ID\": DOC, …}"));
-        };
-        if devices.is_empty() {
-            return Err(invalid("the plan names no device"));
-        }
-        let mut devices: Vec<_> = devices.into_iter().collect();
-        devices.iter_mut().try_for_each(|(_, device)| absolute::device(device))?;
-        Ok(devices)
+        plan::devices(document::read(file)?)
     }
 }
 
