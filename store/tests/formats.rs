@@ -130,7 +130,7 @@ fn a_store_of_every_version_opens_and_says_what_it_said() {
         assert_eq!(store.integrity().unwrap(), []);
         assert_eq!(schema(&fixture.database()), newest_schema(), "version {version}");
     }
-    prove("old-stores", versions.len(), began);
+    prove("a-store-of-every-version-opens", versions.len(), began);
 }
 
 fn schema(database: &Path) -> Vec<String> {
@@ -208,5 +208,5 @@ fn a_newer_store_is_refused_and_neither_it_nor_its_log_is_touched() {
         }
         count += before.len();
     }
-    prove("newer-stores", count, began);
+    prove("a-newer-store-is-refused", count, began);
 }

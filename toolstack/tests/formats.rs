@@ -38,7 +38,7 @@ async fn a_record_of_every_phase_and_form_is_shown_as_it_was_written() {
         }
     }
     let row = json!({
-        "name": "old-records", "engine": "formats", "processes": null, "crashes": null, "explored": fixtures.len(),
+        "name": "a-record-of-every-phase-and-form-is-shown", "engine": "formats", "processes": null, "crashes": null, "explored": fixtures.len(),
         "unit": "files", "bound": null, "seconds": began.elapsed().as_secs_f64(), "verdict": "holds", "expected": "holds",
     });
     println!("proof: {row}");

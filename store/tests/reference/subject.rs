@@ -39,12 +39,7 @@ fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
 
 impl Subject {
     pub(crate) fn new() -> Self {
-        Self {
-            folder: folder(),
-            handles: BTreeMap::new(),
-            has_copy: false,
-            drawn: 0,
-        }
+        Self { folder: folder(), handles: BTreeMap::new(), has_copy: false, drawn: 0 }
     }
 
     fn open(&self, floor: u64) -> Store {

@@ -43,6 +43,8 @@ pub(crate) enum Part {
         /// The program.
         program: &'static str,
     },
+    /// The program that hunts for inputs; in its deep form built with a counter on each branch.
+    Hunt,
 }
 
 /// Whether tests are kept out of `cargo test`.
@@ -92,6 +94,33 @@ pub(crate) const SUITES: &[Suite] = &[
         needs_qemu: true,
         deep_only: false,
     },
+    Suite {
+        name: "fuzz",
+        about: "inputs that nobody would think of, against everything that reads input",
+        parts: &[Part::Hunt],
+        at_least: 8,
+        needs_qemu: false,
+        deep_only: false,
+    },
+    Suite {
+        name: "reference",
+        about: "the store against plain maps, under random sections through several handles",
+        parts: &[plain("steadfast-store", "reference", Kept::In)],
+        at_least: 1,
+        needs_qemu: false,
+        deep_only: false,
+    },
+    Suite {
+        name: "formats",
+        about: "stores and records of every version; newer ones are left alone",
+        parts: &[
+            plain("steadfast-store", "formats", Kept::In),
+            plain("steadfast", "formats", Kept::In),
+        ],
+        at_least: 3,
+        needs_qemu: false,
+        deep_only: false,
+    },
 ];
 
 const fn plain(package: &'static str, test: &'static str, kept: Kept) -> Part {
@@ -121,6 +150,15 @@ impl Part {
                 if *built == Built::ForLoom {
                     command.env("RUSTFLAGS", "--cfg loom");
                     command.env("CARGO_TARGET_DIR", step::target().join("loom"));
+                }
+                command
+            }
+            Self::Hunt => {
+                let hunt = Self::Program { package: "steadfast-fuzz", program: "fuzz" };
+                let mut command = hunt.command(only, form);
+                if form == Form::Deep {
+                    let instrument = step::root().join("tests/fuzz/instrument");
+                    command.env("RUSTC_WORKSPACE_WRAPPER", instrument);
                 }
                 command
             }
