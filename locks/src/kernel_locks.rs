@@ -91,6 +91,7 @@ mod tests {
         let flock = |major, minor| Flock { pid: 1, major, minor, inode: file.ino() };
         assert!(flock(major, minor).is_on(&file));
         assert!(!flock(major + 1, minor).is_on(&file));
+        assert_eq!(flock(major, minor + 1).is_on(&file), major == 0, "there the inode decides");
         assert!(!Flock { inode: file.ino() + 1, ..flock(major, minor) }.is_on(&file));
     }
 }

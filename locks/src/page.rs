@@ -355,4 +355,9 @@ mod tests {
         let other = Page::map(&file).unwrap().unwrap();
         assert_eq!([page.draw(), other.draw(), page.draw()], [1, 2, 3]);
     }
+
+    #[test]
+    fn the_words_are_where_processes_of_other_versions_look_for_them() {
+        assert_eq!((Whose::Holder.start(), Whose::Next.start(), WORDS), (8, 32, 56));
+    }
 }
