@@ -360,4 +360,34 @@ mod tests {
     fn the_words_are_where_processes_of_other_versions_look_for_them() {
         assert_eq!((Whose::Holder.start(), Whose::Next.start(), WORDS), (8, 32, 56));
     }
+
+    #[test]
+    fn each_write_has_a_sequence_of_its_own() {
+        let (_file, page) = page();
+        let sequences = [(); 3].map(|()| {
+            page.write(Whose::Holder, Some(&note("web1")));
+            page.word(AT_NOTES + SEQUENCE_OF_NOTE).load(Ordering::Relaxed)
+        });
+        assert!(sequences.is_sorted_by(|one, next| one < next && next % 2 == 0), "{sequences:?}");
+    }
+
+    #[test]
+    fn a_page_is_mapped_for_as_long_as_it_is_used() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let is_mapped = || {
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            maps.contains(file.path().to_str().unwrap())
+        };
+        let page = Page::map(file.as_file()).unwrap();
+        assert!(is_mapped());
+        drop(page);
+        assert!(!is_mapped());
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_read_is_an_error_and_not_empty() {
+        let (file, _page) = page();
+        let read = crate::refused::with(libc::SYS_pread64, libc::EIO, || Snapshot::read(&file));
+        assert!(read.is_err());
+    }
 }
