@@ -246,4 +246,11 @@ mod tests {
     fn a_boot_has_a_name() {
         assert_eq!(boot_id().unwrap().len(), "01234567-89ab-cdef-0123-456789abcdef".len());
     }
+
+    #[test]
+    fn a_process_knows_itself_without_asking_again() {
+        let own = ProcessId::current();
+        let again = refused::with(libc::SYS_openat, libc::EMFILE, ProcessId::current);
+        assert_eq!(again, own);
+    }
 }
