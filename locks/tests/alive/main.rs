@@ -5,4 +5,5 @@
 mod kill;
 mod lock;
 mod race;
+mod sight;
 mod support;

@@ -129,3 +129,18 @@ pub(crate) fn lock(path: &Path, operation: FlockOperation) -> File {
 pub(crate) fn unlock(file: File) {
     rustix::fs::flock(&file, FlockOperation::Unlock).unwrap();
 }
+
+/// Runs `act` in a fork of this process; its status.
+pub(crate) fn fork_and(act: impl FnOnce() -> i32) -> i32 {
+    // SAFETY: the C library makes its allocator usable after a fork, and the child takes no other lock of ours.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        let status = act();
+        // SAFETY: ends the child without running what belongs to the test harness.
+        unsafe { libc::_exit(status) }
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child forked above and nobody else's.
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    libc::WEXITSTATUS(status)
+}
