@@ -371,7 +371,7 @@ mod tests {
         let (_file, page) = page();
         let sequences = [(); 3].map(|()| {
             page.write(Whose::Holder, Some(&note("web1")));
-            page.word(AT_NOTES + SEQUENCE_OF_NOTE).load(Ordering::Relaxed)
+            page.word(AT_NOTES).load(Ordering::Relaxed)
         });
         assert!(sequences.is_sorted_by(|one, next| one < next && next % 2 == 0), "{sequences:?}");
     }
