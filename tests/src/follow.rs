@@ -296,3 +296,68 @@ pub fn platform_calls(effects: &[Effect]) -> BTreeSet<&str> {
         effects.iter().filter_map(|effect| effect.what.strip_prefix(crate::effect::PLATFORM));
     calls.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, cut: Option<&Cut>) -> Followed {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        follow(command, script.to_owned(), Path::new("/nowhere"), cut).unwrap()
+    }
+
+    fn answer(nth: usize, side: Side) -> Cut {
+        let effect = Effect { role: Role::Main, what: "answer".to_owned(), nth };
+        Cut { effect, side, victim: Victim::Command }
+    }
+
+    #[test]
+    fn the_effects_are_told_in_their_order_and_the_end_is_the_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file").display().to_string();
+        let ran = shell(&format!("echo one; echo x > {file}; echo two"), None);
+        assert_eq!((ran.output.stdout.as_str(), ran.hit), ("one\ntwo\n", false));
+        let told: Vec<String> = ran.effects.iter().map(Effect::to_string).collect();
+        let place = |wanted: &str| told.iter().position(|told| told == wanted).unwrap();
+        let order = ["main: answer", "main: answer (number 2)", "main: end"].map(place);
+        assert!(order.is_sorted(), "{told:?}");
+        let created = told.iter().position(|told| told.starts_with("main: create ")).unwrap();
+        assert!(order[0] < created && created < order[1], "{told:?}");
+    }
+
+    #[test]
+    fn before_an_effect_it_is_not_done_and_after_it_nothing_else_is() {
+        for (cut, said) in [
+            (answer(1, Side::Before), ""),
+            (answer(1, Side::After), "one\n"),
+            (answer(2, Side::Before), "one\n"),
+        ] {
+            let ran = shell("echo one; echo two", Some(&cut));
+            assert!(ran.hit, "{cut}");
+            assert_eq!((ran.output.signal, ran.output.stdout.as_str()), (Some(9), said), "{cut}");
+        }
+        let ran = shell("echo one; echo two", Some(&answer(3, Side::Before)));
+        assert_eq!((ran.hit, ran.output.code), (false, Some(0)));
+    }
+
+    #[test]
+    fn of_a_command_and_its_child_each_can_be_killed_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        let script = format!("(echo x > {}); echo done", file.display());
+        let dry = shell(&script, None);
+        std::fs::remove_file(&file).unwrap();
+        let is_made =
+            |effect: &&Effect| effect.role == Role::Child(1) && effect.what.starts_with("create ");
+        let effect = dry.effects.iter().find(is_made).unwrap().clone();
+        let cut = Cut { effect, side: Side::Before, victim: Victim::Child };
+        let ran = shell(&script, Some(&cut));
+        assert_eq!((ran.hit, ran.output.stdout.as_str(), file.exists()), (true, "done\n", false));
+        let cut = Cut { victim: Victim::Command, ..cut };
+        let ran = shell(&script, Some(&cut));
+        assert_eq!((ran.hit, ran.output.signal), (true, Some(9)));
+        // The child goes on once its maker is dead, and is followed to its end.
+        assert_eq!((ran.output.stdout.as_str(), file.exists()), ("", true));
+    }
+}

@@ -214,6 +214,21 @@ impl World {
         })
     }
 
+    /// The verbs of the command, as its own help lists them.
+    ///
+    /// # Errors
+    /// There is no help.
+    pub fn verbs(&self) -> Result<Vec<String>> {
+        let help = self.steadfast(&["--help"])?.done()?;
+        let text = help.json["help"].as_str().unwrap_or_default().to_owned();
+        let listed = text.lines().skip_while(|line| *line != "Commands:").skip(1);
+        let names = listed
+            .take_while(|line| line.starts_with("  "))
+            .filter(|line| !line.starts_with("   "))
+            .filter_map(|line| line.split_whitespace().next().map(str::to_owned));
+        Ok(names.collect())
+    }
+
     /// Every QEMU of this world, recorded or not.
     pub fn qemus(&self) -> Vec<Process> {
         Process::qemus_of(self.root())

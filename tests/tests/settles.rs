@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use steadfast_tests::{Document, Failure, Injection, Result, World, ensure};
+use steadfast_tests::{Cut, Document, Failure, Result, Side, Victim, World, ensure};
 
 /// What a verb does about an open intent of its domain.
 enum Duty {
@@ -45,42 +45,28 @@ fn duties() -> BTreeMap<&'static str, Duty> {
     ])
 }
 
-fn verbs(world: &World) -> Result<Vec<String>> {
-    let help = world.steadfast(&["--help"])?.done()?;
-    let text = help.json["help"].as_str().unwrap_or_default().to_owned();
-    let listed = text.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let names = listed
-        .take_while(|line| line.starts_with("  "))
-        .filter(|line| !line.starts_with("   "))
-        .filter_map(|line| line.split_whitespace().next().map(str::to_owned));
-    Ok(names.collect())
-}
-
 /// A domain with an attach that was killed before it could settle.
 fn open_intent(world: &World) -> Result<()> {
     let document =
         Document::new("vm").cdrom("cd0").device("tab", serde_json::json!({"class": "tablet"}));
     world.started(&document)?;
     let spec = format!("disk,bus=scsi,file={},format=raw", world.image("d.raw", 1 << 20)?);
-    let (dry, calls) = world.traced(&["attach", "vm", "dry", &spec], Injection::None)?.finish()?;
-    dry.done()?;
+    let dry = world.followed(&["attach", "vm", "dry", &spec], None)?;
+    dry.output.done()?;
     world.steadfast(&["detach", "vm", "dry"])?.done()?;
-    let sent = calls.iter().position(|call| call.sends("device_add"));
-    let sent = sent.ok_or_else(|| Failure::new("no call carries device_add"))?;
-    // The very next call of the tool: nothing of the settle is written yet.
-    let next = calls.get(sent + 1).ok_or_else(|| Failure::new("nothing follows device_add"))?;
-    let earlier = calls[..=sent].iter();
-    let same = earlier.filter(|call| call.name == next.name && call.thread == next.thread).count();
-    let injection = Injection::KillBefore { call: &next.name, nth: same + 1 };
-    let (killed, _) = world.traced(&["attach", "vm", "data", &spec], injection)?.finish()?;
-    ensure!(killed.signal == Some(9), "the attach was not killed: {}", killed.ending());
+    let sent = dry.effects.into_iter().find(|effect| effect.what.contains("device_add"));
+    let effect = sent.ok_or_else(|| Failure::new("nothing sends device_add"))?;
+    // Nothing of the settle is written yet.
+    let cut = Cut { effect, side: Side::After, victim: Victim::Command };
+    let killed = world.followed(&["attach", "vm", "data", &spec], Some(&cut))?;
+    ensure!(killed.hit, "the attach was not killed: {}", killed.output.ending());
     Ok(())
 }
 
 #[test]
 fn every_verb_settles_what_a_dead_one_left() -> Result<()> {
     let duties = duties();
-    let known: Vec<String> = verbs(&World::new()?)?;
+    let known: Vec<String> = World::new()?.verbs()?;
     ensure!(known.len() > 15, "the help lists only {known:?}");
     for verb in &known {
         ensure!(

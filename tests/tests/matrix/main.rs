@@ -10,6 +10,7 @@
 
 mod case;
 mod cases;
+mod coverage;
 mod judge;
 mod points;
 mod recovery;
@@ -18,6 +19,7 @@ mod single;
 
 use steadfast_tests::Result;
 
+use self::case::Case;
 use self::cases::{device, media, power, record, repair};
 use self::points::Breadth;
 use self::recovery::{Recovery, killed_in_recovery};
@@ -32,6 +34,9 @@ macro_rules! rows {
                 killed_everywhere(stringify!($name), &$case, Breadth::$breadth)
             }
         )*
+
+        /// All of them.
+        const CASES: &[Case] = &[$($case),*];
     };
 }
 
@@ -104,5 +109,5 @@ recovery_rows! {
     recovery_start: power::START, Repair Again;
     recovery_stop: power::STOP, Again Repair;
     recovery_destroy: power::DESTROY, Repair Again;
-    recovery_repair_stale_record: repair::STALE, Again Wait;
+    recovery_repair_stale_record: repair::STALE, Again;
 }

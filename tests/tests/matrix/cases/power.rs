@@ -64,7 +64,7 @@ pub(crate) const START: Case = Case {
 pub(crate) const START_FAILING: Case = Case {
     name: "start-failing",
     prepare: |scene| {
-        let document = document(scene)?.with("qemu_args", json!(["-device", "no-such-device"]));
+        let document = document(scene)?.with("cpu", "no-such-processor".into());
         scene.world.define(&document).map(drop)
     },
     arrange: |_, _| words(&["start", "vm", "--paused"]),

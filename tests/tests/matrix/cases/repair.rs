@@ -53,13 +53,18 @@ fn null_node(monitor: &mut Monitor, name: &str) -> Result<()> {
     monitor.execute("blockdev-add", node).map(drop)
 }
 
-/// A disk that somebody plugged in by hand.
-fn by_hand(scene: &Scene, round: usize) -> Result<()> {
+/// Every user may read it, so QEMU opens it by its name.
+const DISC: &str = "/usr/bin/env";
+
+/// A drive that somebody plugged in by hand.
+fn by_hand(scene: &Scene, round: usize, node: &str) -> Result<()> {
     scene.ask_vm(|monitor| {
-        null_node(monitor, &format!("hand{round}-fmt"))?;
+        let file = json!({"driver": "file", "filename": DISC, "read-only": true});
+        let disc = json!({"driver": "raw", "node-name": node, "read-only": true, "file": file});
+        monitor.execute("blockdev-add", disc)?;
         let device = json!({
-            "driver": "scsi-hd", "id": format!("hand{round}"), "bus": "sf-scsi.0",
-            "drive": format!("hand{round}-fmt"), "scsi-id": 1 + round % 200,
+            "driver": "scsi-cd", "id": format!("hand{round}"), "bus": "sf-scsi.0",
+            "drive": node, "scsi-id": 1 + round % 200,
         });
         monitor.execute("device_add", device).map(drop)
     })
@@ -68,7 +73,7 @@ fn by_hand(scene: &Scene, round: usize) -> Result<()> {
 pub(crate) const ADOPT: Case = Case {
     name: "repair-adopt",
     arrange: |scene, round| {
-        by_hand(scene, round)?;
+        by_hand(scene, round, &format!("hand{round}-raw"))?;
         repair(&[])
     },
     holds: |scene, round| {
@@ -82,10 +87,11 @@ pub(crate) const ADOPT: Case = Case {
     ..Case::PLAIN
 };
 
+/// Its node has a name like ours, and goes with it.
 pub(crate) const REMOVE: Case = Case {
     name: "repair-remove",
     arrange: |scene, round| {
-        by_hand(scene, round)?;
+        by_hand(scene, round, &format!("sf{}-fmt", 900_000 + round))?;
         repair(&["--remove"])
     },
     holds: |scene, round| {
