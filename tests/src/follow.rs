@@ -173,6 +173,10 @@ impl<'f> Follower<'f> {
                     self.is_made(task, made)?;
                     0
                 }
+                Stop::Executed if task == self.command => {
+                    self.leaves(task, 0)?;
+                    0
+                }
                 Stop::Executed => {
                     self.leaves(task, 0)?;
                     ptrace::let_go(task)?;

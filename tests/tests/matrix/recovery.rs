@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use steadfast_tests::{Effect, Output, Result, Role, Side, ensure};
 
 use super::case::{Case, Lasts, Scene};
-use super::judge::{Left, Mercy, judge};
+use super::judge::{Left, Mercy, forgive, judge};
 use super::points::{Breadth, Depth, Point, Points, is_answered};
 use super::row::{Row, Story, replay, wanted_points};
 use super::single::{follow, undisturbed};
@@ -37,12 +37,11 @@ impl Recovery {
         words.iter().map(|word| (*word).to_owned()).collect()
     }
 
-    fn ends(self, case: &Case, output: Output) -> Result<Output> {
+    fn ends(self, case: &Case, output: Output) -> Result<()> {
         match self {
-            Recovery::Again => output.exits(&[case.ends, case.again].concat()),
-            // A wait for what has been destroyed meanwhile finds nothing.
-            Recovery::Wait => output.exits(&[0]),
-            Recovery::Repair => output.exits(&[0]),
+            Recovery::Again => output.exits(&[case.ends, case.again].concat()).map(drop),
+            Recovery::Wait => output.done().map(drop),
+            Recovery::Repair => forgive(case, &output.done()?),
         }
     }
 
@@ -121,6 +120,9 @@ impl Matrix<'_> {
                 let third = &points[(number * 7 + 3) % points.len()];
                 *story = Story::of(texts.to_vec());
                 self.kill_thrice(&mut way, second, third, story)?;
+                if wanted.is_some() {
+                    story.print();
+                }
             }
         }
         let bounds = [

@@ -29,12 +29,12 @@ impl Story {
         self.sentences.borrow_mut().push(sentence.into());
     }
 
-    fn print(&self, end: &str, replay: &str) {
-        println!("\na violation, in the order in which it came about:");
+    /// Prints it, numbered.
+    pub(crate) fn print(&self) {
+        println!();
         for (number, sentence) in self.sentences.borrow().iter().enumerate() {
             println!("  {}. {sentence}", number + 1);
         }
-        println!("  => {end}\nto see it again: {replay}");
     }
 }
 
@@ -68,7 +68,9 @@ impl Row {
         replay: &str,
         why: Failure,
     ) -> Failure {
-        story.print(&why.to_string(), replay);
+        println!("\na violation, in the order in which it came about:");
+        story.print();
+        println!("  => {why}\nto see it again: {replay}");
         self.print(kills, None, "violated");
         why
     }

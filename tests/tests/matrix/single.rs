@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use steadfast_tests::{Cut, Effect, Failure, Followed, Result, Victim, ensure};
 
 use super::case::{Case, Lasts, Scene};
-use super::judge::{Mercy, judge};
+use super::judge::{Mercy, forgive, judge};
 use super::points::{Breadth, Context, Depth, Point, Points, contexts};
 use super::row::{Row, Story, replay, wanted_points};
 
@@ -77,6 +77,9 @@ impl Matrix<'_> {
                 true => {}
                 false if self.steady.contains(&point.context) => missed.push(point.to_string()),
                 false => unsteady += 1,
+            }
+            if wanted.is_some() {
+                story.print();
             }
         }
         if !missed.is_empty() {
@@ -165,7 +168,7 @@ impl Matrix<'_> {
         }
         if repair == Repair::First {
             story.tell("`steadfast check --repair`");
-            scene.run(&["check", "--repair"])?;
+            forgive(case, &scene.run(&["check", "--repair"])?)?;
             story.tell(format!("record and QEMU: {}", judge(scene, case, Mercy::Settled)?));
         }
         story.tell(format!("`steadfast {verb}`, again"));
