@@ -56,3 +56,6 @@ passing! {
     /// The end.
     REST_ENDLESS = "at rest a wait ends";
 }
+
+#[cfg(test)]
+mod tests;

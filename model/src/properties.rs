@@ -207,3 +207,6 @@ fn is_disturbed(state: &State) -> bool {
 fn swept(world: &World) -> bool {
     world.places.keys().all(|generation| world.describing(*generation).is_some())
 }
+
+#[cfg(test)]
+mod tests;

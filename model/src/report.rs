@@ -62,7 +62,15 @@ impl World {
             Came::Undone => entry.is_none(),
             Came::Failed => entry.is_none_or(is_settled),
             Came::Pending => entry.is_some_and(|one| one.phase.is_open()),
-            Came::Rejected | Came::Unchanged => true,
+            Came::Unchanged => match run.verb() {
+                Verb::Attach(..) => entry.is_some_and(is_settled),
+                Verb::Detach(..) => entry.is_none(),
+                Verb::Media(_, medium, _) => {
+                    entry.is_some_and(|entry| entry.spec.kind == Kind::Drive(*medium))
+                }
+                _ => true,
+            },
+            Came::Rejected => true,
         }
     }
 }

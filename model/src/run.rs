@@ -63,7 +63,7 @@ impl Slot {
 pub struct Run {
     /// Which.
     pub task: Arc<Task>,
-    point: Arc<Point>,
+    pub(crate) point: Arc<Point>,
     /// What it waits for.
     pub request: Arc<Request>,
     /// Of a batch of commands: what came of those executed.

@@ -3,8 +3,8 @@
 use std::{pin::Pin, sync::Arc};
 
 use steadfast_protocol::{
-    Definition, Domain, Door, Error, Generation, Outcome, Plan, Platform, Press, Replace, Session,
-    Sight, Signal, Swap, Terms, Waited,
+    Already, Definition, Domain, Door, Error, Generation, Outcome, Plan, Platform, Press, Replace,
+    Session, Sight, Signal, Swap, Terms, Waited,
 };
 
 use crate::{Gadget, HERE, Mistake, Record, repair, world::SLOTS};
@@ -28,6 +28,8 @@ pub struct Task {
     pub domain: Domain,
     /// What is asked for.
     pub verb: Verb,
+    /// What to do where the result already holds.
+    pub already: Already,
 }
 
 impl From<Verb> for Task {
@@ -175,11 +177,16 @@ impl Verb {
 
     /// For that domain.
     pub fn on(self, domain: Domain) -> Task {
-        Task { domain, verb: self }
+        Task { domain, verb: self, already: Already::Conflict }
     }
 }
 
 impl Task {
+    /// Where the result already holds, it is fine.
+    pub fn fine(self) -> Self {
+        Self { already: Already::Fine, ..self }
+    }
+
     /// The production future of this verb.
     pub(crate) fn future<P: Simulated>(
         self,
@@ -189,8 +196,8 @@ impl Task {
     }
 
     async fn run<P: Simulated>(self, sim: &P) -> Result<Ending, Error<P>> {
-        let Self { domain, verb } = self;
-        let terms = Terms::default();
+        let Self { domain, verb, already } = self;
+        let terms = Terms { already, ..Terms::default() };
         let mut session = Session::new(sim);
         let definition = |devices| Definition { layout: SLOTS, document: (), devices };
         match verb {

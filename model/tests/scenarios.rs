@@ -25,6 +25,7 @@ fn holds(name: &str) {
 short! {
     attach_x_destroy = "attach-x-destroy";
     attach_x_destroy_x_settle_one_crash = "attach-x-destroy-x-settle-one-crash";
+    attach_x_attach_either_is_fine = "attach-x-attach-either-is-fine";
     plan_refused = "plan-refused";
     plan_best_effort = "plan-best-effort";
     plan_refused_and_unknown = "plan-refused-and-unknown";
@@ -36,15 +37,18 @@ short! {
     detach_of_scsi_events_lost = "detach-of-scsi-events-lost";
     detach_with_late_events = "detach-with-late-events";
     detach_x_detach_guest_refuses = "detach-x-detach-guest-refuses";
+    detach_x_detach_either_is_fine = "detach-x-detach-either-is-fine";
     two_domains_attach_x_destroy_x_start = "two-domains-attach-x-destroy-x-start";
     two_domains_attach_x_attach = "two-domains-attach-x-attach";
     attach_dropped_x_attach = "attach-dropped-x-attach";
     start_dropped_x_destroy = "start-dropped-x-destroy";
     detach_dropped_x_attach_of_the_same_id = "detach-dropped-x-attach-of-the-same-id";
     media_insert_dropped_x_eject = "media-insert-dropped-x-eject";
+    reset_unknown_x_detach = "reset-unknown-x-detach";
     monitor_silent = "monitor-silent";
     media_insert_killed = "media-insert-killed";
     media_insert_killed_twice = "media-insert-killed-twice";
+    media_x_media_either_is_fine = "media-x-media-either-is-fine";
     media_into_a_locked_drive = "media-into-a-locked-drive";
     media_insert_unknown = "media-insert-unknown";
     media_insert_x_repair_of_its_node = "media-insert-x-repair-of-its-node";

@@ -30,6 +30,12 @@ pub(super) const TRIALS: &[Trial] = &[
         "a killed attach is settled by whoever comes",
         || attach_by_destroy_by_settle(1),
     ),
+    Trial::new(
+        "attach-x-attach-either-is-fine",
+        Set::Short,
+        "of two attaches of one device one attaches it, and to the other it is so already",
+        || attach_twice(1),
+    ),
     Trial::new("plan-refused", Set::Short, "a plan is taken back as a whole", plan_with_a_refusal),
     Trial::new("plan-best-effort", Set::Short, "of a plan what can be stays", best_effort_plan),
     Trial::new(
@@ -90,6 +96,27 @@ fn attach_by_destroy_by_settle(crashes: u8) -> Scenario {
             }),
             ("it was there already", |_, state| is_conflict(state, "DeviceExists")),
         ],
+        ..Scenario::default()
+    }
+}
+
+fn attach_twice(crashes: u8) -> Scenario {
+    let attach = || Verb::attach(1, Gadget::SCSI).on(HERE).fine();
+    Scenario {
+        world: World::running([]).with(kills(crashes)),
+        slots: vec![Slot::new([attach()]).or(attach()), Slot::new([attach()])],
+        sometimes: vec![
+            ("one attached, for the other it was so", |_, state| {
+                state.says(1, Came::Attached) && state.says(1, Came::Unchanged)
+            }),
+            ("a dead one's was so", |_, state| {
+                is_killed(state)
+                    && state.endings(0).get(1).is_some_and(|how| how.says(1, Came::Unchanged))
+            }),
+        ],
+        always: vec![("nobody is told that it exists", |_, state| {
+            !is_conflict(state, "DeviceExists")
+        })],
         ..Scenario::default()
     }
 }

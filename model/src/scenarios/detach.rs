@@ -3,7 +3,7 @@
 use steadfast_protocol::{Door, Press, Signal};
 
 use super::{Set, Trial, is_conflict, kills};
-use crate::{Came, Faults, Gadget, Scenario, Slot, Verb, World};
+use crate::{Came, Faults, Gadget, HERE, Scenario, Slot, Verb, World};
 
 pub(super) const TRIALS: &[Trial] = &[
     Trial::new(
@@ -41,6 +41,12 @@ pub(super) const TRIALS: &[Trial] = &[
         Set::Deep,
         "a refusal and a reset between two detaches",
         || two_detaches(Some(Verb::Tell(Signal::Reset))),
+    ),
+    Trial::new(
+        "detach-x-detach-either-is-fine",
+        Set::Short,
+        "of two detaches of one device both learn that it is gone",
+        || detach_twice(1),
     ),
     Trial::new(
         "detach-pressed-x-detach",
@@ -127,6 +133,19 @@ fn two_detaches(third: Option<Verb>) -> Scenario {
             ("pending", |_, state| state.says(1, Came::Pending)),
             ("removed by another", |_, state| is_conflict(state, "NoDevice")),
         ],
+        ..Scenario::default()
+    }
+}
+
+fn detach_twice(crashes: u8) -> Scenario {
+    let detach = || Verb::detach(1).on(HERE).fine();
+    Scenario {
+        world: World::running([(1, Gadget::SCSI)]).with(kills(crashes)),
+        slots: vec![Slot::new([detach()]).or(detach()), Slot::new([detach()])],
+        sometimes: vec![("one removed it, for the other it was so", |_, state| {
+            state.says(1, Came::Removed) && state.says(1, Came::Unchanged)
+        })],
+        always: vec![("nobody misses it", |_, state| !is_conflict(state, "NoDevice"))],
         ..Scenario::default()
     }
 }

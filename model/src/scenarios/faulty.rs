@@ -1,6 +1,6 @@
 //! Dropped futures, silent monitors, failing platforms, lost wakes.
 
-use steadfast_protocol::Door;
+use steadfast_protocol::{Door, Signal};
 
 use super::{Set, Trial};
 use crate::{Came, Ending, Faults, Gadget, Scenario, Slot, Verb, World};
@@ -29,6 +29,12 @@ pub(super) const TRIALS: &[Trial] = &[
         Set::Short,
         "a dropped change is settled before the next",
         dropped_change,
+    ),
+    Trial::new(
+        "reset-unknown-x-detach",
+        Set::Short,
+        "a word whose outcome is unknown is said to be",
+        unknown_word,
     ),
     Trial::new(
         "monitor-silent",
@@ -95,6 +101,25 @@ fn dropped_change() -> Scenario {
         sometimes: vec![("in and out", |_, state| {
             [0, 1].iter().all(|at| state.endings(*at).iter().any(|how| how.says(1, Came::Changed)))
         })],
+        ..Scenario::default()
+    }
+}
+
+fn unknown_word() -> Scenario {
+    Scenario {
+        world: World::running([(1, Gadget::PCI)]).with(Faults {
+            unknowns: 1,
+            refusals: 1,
+            ..Faults::default()
+        }),
+        slots: vec![Slot::new([Verb::Tell(Signal::Reset)]), Slot::new([Verb::detach(1)])],
+        sometimes: vec![
+            ("unknown", |_, state| state.endings(0) == [Ending::Error("unknown")]),
+            ("refused", |_, state| state.endings(0) == [Ending::Error("refused")]),
+            ("removed by a reset of which nobody knows", |_, state| {
+                state.endings(0) == [Ending::Error("unknown")] && state.says(1, Came::Removed)
+            }),
+        ],
         ..Scenario::default()
     }
 }

@@ -19,6 +19,12 @@ pub(super) const TRIALS: &[Trial] = &[
         || insert_killed(2),
     ),
     Trial::new(
+        "media-x-media-either-is-fine",
+        Set::Short,
+        "of two inserts of one medium one changes the drive, and to the other it is so already",
+        insert_twice,
+    ),
+    Trial::new(
         "media-into-a-locked-drive",
         Set::Short,
         "a guest that holds the door is waited for, and not in vain",
@@ -58,6 +64,18 @@ fn insert_killed(crashes: u8) -> Scenario {
             }),
             ("neither", |_, state| is_settled(state) && spec(state) == Some(Gadget::drive(None))),
         ],
+        ..Scenario::default()
+    }
+}
+
+fn insert_twice() -> Scenario {
+    let insert = || Verb::Media(1, Some(8), Door::Force).on(HERE).fine();
+    Scenario {
+        world: World::running([(1, Gadget::drive(None))]).with(kills(1)),
+        slots: vec![Slot::new([insert()]).or(insert()), Slot::new([insert()])],
+        sometimes: vec![("one changed it, for the other it was so", |_, state| {
+            state.says(1, Came::Changed) && state.says(1, Came::Unchanged)
+        })],
         ..Scenario::default()
     }
 }

@@ -1,0 +1,182 @@
+//! Each property of a step can be broken, and is then named.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use steadfast_protocol::{
+    Alive, Command, DevicePhase, Generation, Loaded, Phase, Serial, Spawned, Step, Then, Tx, View,
+};
+
+use super::*;
+use crate::{
+    Choice, Ending, Gadget, HERE, Holder, Request, Run, Verb, World, tape::Left, world::Record,
+};
+
+const FIRST: Generation = Generation(1);
+
+fn run(verb: Verb) -> Run {
+    Run::begin(verb.on(HERE))
+}
+
+fn asking(verb: Verb, request: Request) -> Run {
+    Run { request: Arc::new(request), ..run(verb) }
+}
+
+/// A running domain with one SCSI device, whose slow lock process 0 holds.
+fn world() -> World {
+    let mut world = World::running([(1, Gadget::SCSI)]);
+    hold(&mut world);
+    world
+}
+
+fn hold(world: &mut World) {
+    for place in world.places.values_mut() {
+        place.holder = Some(0);
+    }
+}
+
+fn tx(world: &World, change: impl FnOnce(&mut Record)) -> Tx<Gadget> {
+    let mut record = world[HERE].clone();
+    change(&mut record);
+    Tx::load(Loaded {
+        row: record.row,
+        devices: record.devices,
+        claims: BTreeSet::new(),
+        counter: world.counter,
+        alive: Alive::Held,
+    })
+}
+
+fn phase(phase: DevicePhase<Gadget>) -> impl FnOnce(&mut Record) {
+    move |record| {
+        if let Some(entry) = record.devices.get_mut(&1) {
+            (entry.phase, entry.intent) = (phase, Serial(3));
+        }
+    }
+}
+
+fn committed(world: &World, mut run: Run, view: View<u8>, tx: Tx<Gadget>) -> Option<&'static str> {
+    let mut world = world.clone();
+    world.commit(0, &mut run, (HERE, &view), tx, None);
+    world.broken
+}
+
+fn answered(mut world: World, mut run: Run) -> Option<&'static str> {
+    world.answer(0, &mut run, Choice::Plain, None);
+    world.broken
+}
+
+fn unplug() -> Command<Gadget> {
+    let (serial, medium) = (Serial(2), Serial(2));
+    Command { step: Step::Unplug, serial, medium, spec: Gadget::PCI, place: 0 }
+}
+
+#[test]
+fn a_section_that_breaks_a_rule_is_named() {
+    let world = world();
+    let leaving =
+        || phase(DevicePhase::Removing { acknowledged: steadfast_protocol::Acknowledged::No });
+    let detach = || run(Verb::detach(1));
+    let all = View::all;
+
+    let elsewhere = View::devices([7]);
+    let stolen = tx(&world, |record| {
+        let entry = record.devices[&1].clone();
+        record.devices.insert(2, entry);
+    });
+    assert_eq!(committed(&world, detach(), elsewhere, stolen), Some(SCOPE));
+
+    let mut free = world.clone();
+    free.places.values_mut().for_each(|place| place.holder = None);
+    let change = tx(&free, leaving());
+    assert_eq!(committed(&free, detach(), all(), change), Some(UNLOCKED_CHANGE));
+
+    let another = Run { began: Some(Generation(9)), ..detach() };
+    assert_eq!(committed(&world, another, all(), tx(&world, leaving())), Some(OVERTAKEN));
+
+    let mut back = world.clone();
+    back.counter = 99;
+    let old = tx(&world, |_| {});
+    assert_eq!(committed(&back, detach(), all(), old), Some(COUNTER_BACK));
+
+    let mark = |record: &mut Record| {
+        if let Some(row) = &mut record.row {
+            row.phase = Phase::Dying { then: Then::Defined, spawned: Spawned::Maybe };
+        }
+    };
+    let late = Run { began: Some(Generation(9)), ..run(Verb::Wait) };
+    assert_eq!(committed(&world, late, all(), tx(&world, mark)), Some(MARKED_ANOTHER));
+}
+
+#[test]
+fn an_end_of_an_intent_that_breaks_a_rule_is_named() {
+    let mut world = world();
+    phase(DevicePhase::Adding)(&mut world[HERE]);
+    let present = || {
+        tx(&world, |record| {
+            if let Some(entry) = record.devices.get_mut(&1) {
+                entry.phase = DevicePhase::Present;
+            }
+        })
+    };
+    let attach = || run(Verb::attach(1, Gadget::SCSI));
+    let durable = View::all().durable();
+    assert_eq!(committed(&world, attach(), durable.clone(), present()), Some(STRANGE_END));
+    let known = || Run { known: [Serial(3)].into(), ..attach() };
+    assert_eq!(committed(&world, known(), View::all(), present()), Some(UNSYNCED));
+    assert_eq!(committed(&world, known(), durable, present()), None);
+
+    let another = tx(&world, |record| {
+        let mut entry = record.devices[&1].clone();
+        (entry.intent, entry.serial) = (Serial(4), Serial(4));
+        record.devices.insert(2, entry);
+    });
+    assert_eq!(committed(&world, known(), View::all(), another), Some(UNSETTLED));
+}
+
+#[test]
+fn a_request_that_breaks_a_rule_is_named() {
+    let holding = |request| Run { holds: [FIRST].into(), ..asking(Verb::Wait, request) };
+    assert_eq!(answered(world(), holding(Request::Slow(FIRST))), Some(TWO_SLOW));
+    let watch = Request::Watch(FIRST, BTreeSet::new());
+    assert_eq!(answered(world(), holding(watch)), Some(WAITS_HOLDING));
+    let found = asking(Verb::Start, Request::Found(HERE, FIRST));
+    assert_eq!(answered(world(), found), Some(DRAWN_TWICE));
+    let spawn = asking(Verb::Start, Request::Spawn(FIRST));
+    assert_eq!(answered(world(), spawn), Some(SPAWN_UNPREPARED));
+    let kill = asking(Verb::Destroy, Request::Kill(FIRST));
+    assert_eq!(answered(world(), kill), Some(KILLED_UNMARKED));
+}
+
+#[test]
+fn an_effect_that_breaks_a_rule_is_named() {
+    let in_session = || world().with_qemus(|qemu| qemu.session = Some(Holder::of(0)));
+    let tell = || asking(Verb::detach(1), Request::Tell(FIRST, vec![unplug()]));
+    assert_eq!(answered(in_session(), tell()), None);
+    let again = Run { asked: [Serial(2)].into(), ..tell() };
+    assert_eq!(answered(in_session(), again), Some(ASKED_TWICE));
+    let mut unlocked = in_session();
+    unlocked.places.values_mut().for_each(|place| place.holder = None);
+    assert_eq!(answered(unlocked, tell()), Some(UNLOCKED_EFFECT));
+    let wired = in_session().with_qemus(|qemu| qemu.wire.push(unplug()));
+    assert_eq!(answered(wired, asking(Verb::Wait, Request::Look(FIRST))), Some(UNFENCED));
+    let mut early = in_session();
+    early.leave(0, &mut run(Verb::Wait), Left::Lock(FIRST));
+    assert_eq!(early.broken, Some(SESSION_OUTLIVES_LOCK));
+}
+
+#[test]
+fn a_report_that_is_not_so_is_named() {
+    let believed = |run: Run, ending: Ending| {
+        let mut world = world();
+        world.believe(&run, &ending);
+        world.broken
+    };
+    assert_eq!(believed(run(Verb::Undefine), Ending::Done), Some(FALSE_REPORT));
+    assert_eq!(believed(run(Verb::Start), Ending::Done), Some(FALSE_REPORT));
+    let attached = Ending::Devices(vec![(7, crate::Came::Attached)]);
+    assert_eq!(believed(run(Verb::attach(7, Gadget::SCSI)), attached), Some(FALSE_REPORT));
+    let destroyed = Run { marked: Some(FIRST), ..run(Verb::Destroy) };
+    assert_eq!(believed(destroyed, Ending::Done), Some(NOT_GONE));
+    let begun = Run { has_intended: true, ..run(Verb::detach(1)) };
+    assert_eq!(believed(begun, Ending::Error("silent")), Some(BEGUN_NOT_SAID));
+}
