@@ -25,7 +25,7 @@ pub(crate) struct Suite {
 /// One program.
 #[derive(Debug)]
 pub(crate) enum Part {
-    /// A test of a package, built for release. Rows are named for their test functions.
+    /// A test of a package.
     Test {
         /// The package.
         package: &'static str,
@@ -33,8 +33,17 @@ pub(crate) enum Part {
         test: &'static str,
         /// Whether its tests are kept out of `cargo test`.
         kept: Kept,
+        /// How its rows are named.
+        named: Named,
         /// The instrumentation.
         built: Built,
+    },
+    /// Unit tests of a package.
+    Unit {
+        /// The package.
+        package: &'static str,
+        /// Their path.
+        filter: &'static str,
     },
     /// A program of a package that knows `--deep` and `--only`.
     Program {
@@ -54,6 +63,15 @@ pub(crate) enum Kept {
     In,
     /// `#[ignore]`.
     Out,
+}
+
+/// How rows are named.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// As their test functions, so that one can be run alone.
+    ForTests,
+    /// Otherwise: all tests run, and the one row is picked out.
+    Freely,
 }
 
 /// How a test is built.
@@ -81,31 +99,31 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "control",
         about: "known mistakes, put into the model: each has to be found",
-        parts: &[plain("steadfast-model", "controls", Kept::In)],
-        at_least: 17,
+        parts: &[test("steadfast-model", "controls", Kept::In)],
+        at_least: 34,
         needs_qemu: false,
         deep_only: false,
     },
     Suite {
-        name: "crash",
-        about: "the command killed before and after every effect, and twice in its recovery, on a real QEMU",
-        parts: &[plain("steadfast-tests", "matrix", Kept::Out)],
-        at_least: 40,
-        needs_qemu: true,
-        deep_only: false,
-    },
-    Suite {
-        name: "fuzz",
-        about: "inputs that nobody would think of, against everything that reads input",
-        parts: &[Part::Hunt],
+        name: "loom",
+        about: "threads in every order, within a process",
+        parts: &[loom("steadfast-locks")],
         at_least: 8,
         needs_qemu: false,
         deep_only: false,
     },
     Suite {
+        name: "conformance",
+        about: "one script against a real host and the simulated one: the model's world is the real one",
+        parts: &[Part::Unit { package: "steadfast", filter: "operation::conformance" }],
+        at_least: 1,
+        needs_qemu: true,
+        deep_only: false,
+    },
+    Suite {
         name: "reference",
         about: "the store against plain maps, under random sections through several handles",
-        parts: &[plain("steadfast-store", "reference", Kept::In)],
+        parts: &[test("steadfast-store", "reference", Kept::In)],
         at_least: 1,
         needs_qemu: false,
         deep_only: false,
@@ -114,24 +132,51 @@ pub(crate) const SUITES: &[Suite] = &[
         name: "formats",
         about: "stores and records of every version; newer ones are left alone",
         parts: &[
-            plain("steadfast-store", "formats", Kept::In),
-            plain("steadfast", "formats", Kept::In),
+            test("steadfast-store", "formats", Kept::In),
+            test("steadfast", "formats", Kept::In),
         ],
         at_least: 3,
         needs_qemu: false,
         deep_only: false,
     },
+    Suite {
+        name: "fuzz",
+        about: "inputs that nobody would think of, against everything that reads input",
+        parts: &[Part::Hunt],
+        at_least: 6,
+        needs_qemu: false,
+        deep_only: false,
+    },
+    Suite {
+        name: "crash",
+        about: "the command killed before and after every effect, and twice in its recovery, on a real QEMU",
+        parts: &[Part::Test {
+            package: "steadfast-tests",
+            test: "matrix",
+            kept: Kept::Out,
+            named: Named::ForTests,
+            built: Built::Plainly,
+        }],
+        at_least: 40,
+        needs_qemu: true,
+        deep_only: false,
+    },
 ];
 
-const fn plain(package: &'static str, test: &'static str, kept: Kept) -> Part {
-    Part::Test { package, test, kept, built: Built::Plainly }
+const fn test(package: &'static str, test: &'static str, kept: Kept) -> Part {
+    Part::Test { package, test, kept, named: Named::Freely, built: Built::Plainly }
+}
+
+const fn loom(package: &'static str) -> Part {
+    let (kept, named, built) = (Kept::In, Named::Freely, Built::ForLoom);
+    Part::Test { package, test: "loom", kept, named, built }
 }
 
 impl Part {
     /// Its command line.
     pub(crate) fn command(&self, only: Option<&str>, form: Form) -> Command {
         let mut command = match self {
-            Self::Test { package, test, kept, built } => {
+            Self::Test { package, test, kept, named, built } => {
                 let mut command = step::cargo(&[
                     "test",
                     "--profile",
@@ -146,7 +191,9 @@ impl Part {
                 if *kept == Kept::Out {
                     command.arg("--include-ignored");
                 }
-                command.args(only.map(|row| row.replace('-', "_")));
+                if *named == Named::ForTests {
+                    command.args(only.map(|row| row.replace('-', "_")));
+                }
                 if *built == Built::ForLoom {
                     command.env("RUSTFLAGS", "--cfg loom");
                     command.env("CARGO_TARGET_DIR", step::target().join("loom"));
@@ -160,6 +207,12 @@ impl Part {
                     let instrument = step::root().join("tests/fuzz/instrument");
                     command.env("RUSTC_WORKSPACE_WRAPPER", instrument);
                 }
+                command
+            }
+            Self::Unit { package, filter } => {
+                let mut command =
+                    step::cargo(&["test", "--profile", PROFILE, "--package", package, "--lib"]);
+                command.args(["--", "--nocapture", "--test-threads", "1", filter]);
                 command
             }
             Self::Program { package, program } => {
