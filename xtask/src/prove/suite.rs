@@ -45,6 +45,11 @@ pub(crate) enum Part {
         /// Their path.
         filter: &'static str,
     },
+    /// A verb of this very program.
+    Verb {
+        /// The verb.
+        verb: &'static str,
+    },
     /// A program of a package that knows `--deep` and `--only`.
     Program {
         /// The package.
@@ -161,6 +166,14 @@ pub(crate) const SUITES: &[Suite] = &[
         needs_qemu: true,
         deep_only: false,
     },
+    Suite {
+        name: "mutants",
+        about: "one operator, guard or result of protocol/ and locks/ changed at a time: a test has to see it",
+        parts: &[Part::Verb { verb: "mutants" }],
+        at_least: 1,
+        needs_qemu: false,
+        deep_only: true,
+    },
 ];
 
 const fn test(package: &'static str, test: &'static str, kept: Kept) -> Part {
@@ -214,6 +227,9 @@ impl Part {
                     step::cargo(&["test", "--profile", PROFILE, "--package", package, "--lib"]);
                 command.args(["--", "--nocapture", "--test-threads", "1", filter]);
                 command
+            }
+            Self::Verb { verb } => {
+                step::cargo(&["run", "--quiet", "--package", "xtask", "--", verb])
             }
             Self::Program { package, program } => {
                 let mut command = step::cargo(&[
