@@ -22,6 +22,7 @@ pub mod oneshot;
 mod park;
 mod sides;
 mod story;
+pub mod stream;
 pub mod thread;
 mod time;
 mod world;
