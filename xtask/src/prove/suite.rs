@@ -148,7 +148,7 @@ pub(crate) const SUITES: &[Suite] = &[
         name: "fuzz",
         about: "inputs that nobody would think of, against everything that reads input",
         parts: &[Part::Hunt],
-        at_least: 6,
+        at_least: 8,
         needs_qemu: false,
         deep_only: false,
     },
