@@ -50,7 +50,7 @@ pub(crate) enum Part {
         /// The verb.
         verb: &'static str,
     },
-    /// A program of a package that knows `--deep` and `--only`.
+    /// A program of a package that knows `--only`.
     Program {
         /// The package.
         package: &'static str,
@@ -112,8 +112,8 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "loom",
         about: "threads in every order, within a process",
-        parts: &[loom("steadfast-locks")],
-        at_least: 8,
+        parts: &[loom("steadfast-locks"), loom("steadfast-store"), loom("steadfast-qmp")],
+        at_least: 20,
         needs_qemu: false,
         deep_only: false,
     },
@@ -165,6 +165,14 @@ pub(crate) const SUITES: &[Suite] = &[
         at_least: 40,
         needs_qemu: true,
         deep_only: false,
+    },
+    Suite {
+        name: "guards",
+        about: "the protocol without each of its guards in turn: a check has to miss it",
+        parts: &[Part::Program { package: "steadfast-model", program: "guards" }],
+        at_least: 30,
+        needs_qemu: false,
+        deep_only: true,
     },
     Suite {
         name: "mutants",
@@ -241,11 +249,12 @@ impl Part {
                     "--bin",
                     program,
                 ]);
-                command.arg("--").args((form == Form::Deep).then_some("--deep"));
+                command.arg("--");
                 command.args(only.iter().flat_map(|row| ["--only", row]));
                 command
             }
         };
+        // Every check knows its long form by this.
         if form == Form::Deep {
             command.env("STEADFAST_PROOF", "deep");
         }
