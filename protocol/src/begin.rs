@@ -105,11 +105,12 @@ impl<P: Platform> Session<'_, P> {
                 platform.slow(&permit, domain, generation).await.map_err(Error::Platform)?
             };
             let Some(hold) = taken else {
-                // The lock of a generation that is over is gone with it; one that still runs has lost its folder.
-                if missed == Some(generation) {
-                    return Err(Error::Unreachable);
+                // The lock of a generation that is over is gone with it; one that is not has lost its folder.
+                match standing.phase {
+                    _ if missed != Some(generation) => missed = Some(generation),
+                    Phase::Building => self.unbuild_lost(domain, generation).await?,
+                    _ => return Err(Error::Unreachable),
                 }
-                missed = Some(generation);
                 continue;
             };
             let now = self.standing(domain).await?;
@@ -140,6 +141,21 @@ impl<P: Platform> Session<'_, P> {
         let undone = guard.fast(View::all(), move |tx| tx.unbuild(generation)).await?;
         match undone {
             Ok(()) => guard.clear().await,
+            // Marked, or finished by somebody meanwhile: the next look says which.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// The folder is gone, by a power cut or a wipe, and the slow lock with it. Nobody spawns into a row that is not
+    /// `Building`, so taking it back needs no lock but the section's own.
+    async fn unbuild_lost(
+        &mut self,
+        domain: Domain,
+        generation: Generation,
+    ) -> Result<(), Error<P>> {
+        let undone = self.fast(domain, View::all(), move |tx| tx.unbuild(generation)).await?;
+        match undone {
+            Ok(()) => self.sweep(domain, generation).await,
             // Marked, or finished by somebody meanwhile: the next look says which.
             Err(_) => Ok(()),
         }

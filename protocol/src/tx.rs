@@ -357,7 +357,8 @@ impl<S: Spec> Tx<S> {
         Ok(())
     }
 
-    /// `Building` back to `Defined`, under that generation's slow lock: its owner is dead or gives up.
+    /// `Building` back to `Defined`: its owner is dead or gives up, or has lost its folder. Under that generation's slow lock,
+    /// where there still is one.
     pub(crate) fn unbuild(&mut self, generation: Generation) -> Result<(), Conflict<S>> {
         let row = self.same(generation)?;
         if row.phase != Phase::Building {
