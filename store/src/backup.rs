@@ -41,12 +41,17 @@ pub(crate) fn write(pool: &Pool, path: &Path) -> Result<(), StoreError> {
 
 fn copy(pool: &Pool, to: &Path) -> Result<(), StoreError> {
     let source = pool.take()?;
-    let mut target = Connection::open(to)?;
-    // All pages in one step: one read transaction, so one instant.
-    let step = Backup::new(&source, &mut target)?.step(-1)?;
-    target.close().map_err(|(_, error)| error)?;
+    let step = copied(&source, to).map_err(|error| StoreError::from(error).at(to))?;
     pool.give(source);
     if step == StepResult::Done { Ok(()) } else { Err(StoreError::Busy) }
+}
+
+fn copied(source: &Connection, to: &Path) -> rusqlite::Result<StepResult> {
+    let mut target = Connection::open(to)?;
+    // All pages in one step: one read transaction, so one instant.
+    let step = Backup::new(source, &mut target)?.step(-1)?;
+    target.close().map_err(|(_, error)| error)?;
+    Ok(step)
 }
 
 fn reserve(path: &Path) -> Result<(), StoreError> {

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::StoreError;
-use crate::sync::Mutex;
 
 /// Steadfast's own writers wait at the gate. What SQLite itself waits for is a write-ahead log being recovered, or a program
 /// that does not know the gate.
@@ -27,6 +27,10 @@ pub(crate) enum Access {
 /// Nothing outside SQLite may open this file in a process that has it open: closing any other descriptor of it drops SQLite's
 /// POSIX locks.
 pub(crate) fn connect(path: &Path, access: Access) -> Result<Connection, StoreError> {
+    prepare(path, access).map_err(|error| error.at(path))
+}
+
+fn prepare(path: &Path, access: Access) -> Result<Connection, StoreError> {
     let mode = match access {
         Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,

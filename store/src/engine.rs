@@ -11,19 +11,20 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::time::Instant;
 
 use rusqlite::Connection;
 use uuid::Uuid;
 
 use crate::connection::{Access, Pool, connect};
 use crate::error::StoreError;
+use crate::flush;
 use crate::gate::Gate;
 use crate::history;
 use crate::meta;
 use crate::queue::{Commit, Job, Lead, Queue, Ran, Slot};
 use crate::section::Section;
 use crate::store::Flush;
-use crate::sync::Monotonic;
 
 /// A checkpoint costs two fsyncs and up to milliseconds; a log of this many pages (about 400 KB) is read in 0.3 ms by the first
 /// process that opens the store.
@@ -44,7 +45,7 @@ pub(crate) struct Shared {
 
 /// Serves the queue until the store is closed.
 pub(crate) fn run(shared: &Shared) {
-    let mut engine = Engine { shared, open: None, is_trim_due: false };
+    let mut engine = Engine { shared, open: None, is_trim_due: false, is_log_doubtful: false };
     while let Some(lead) = shared.queue.next() {
         engine.serve(&lead);
         engine.tidy();
@@ -55,6 +56,8 @@ struct Engine<'s> {
     shared: &'s Shared,
     open: Option<Open>,
     is_trim_due: bool,
+    /// A flush of the log failed, and it was not written again since.
+    is_log_doubtful: bool,
 }
 
 /// The writer's connection and what it was last told.
@@ -94,10 +97,10 @@ impl Engine<'_> {
                 .filter_map(|slot| slot.take())
                 .for_each(|job| job.settle(Err(cause.clone())));
         };
-        for slot in self.shared.queue.take_late(Monotonic::now()) {
+        for slot in self.shared.queue.take_late(Instant::now()) {
             if let Some(job) = slot.take() {
                 job.settle(Err(StoreError::Gate {
-                    waited: Monotonic::now().saturating_duration_since(slot.since),
+                    waited: slot.since.elapsed(),
                     source: source.clone(),
                 }));
             }
@@ -130,6 +133,7 @@ impl Engine<'_> {
                 Err(cause)
             }
         };
+        let verdict = verdict.map_err(|cause| cause.at(self.shared.pool.path()));
         Batch { jobs, verdict }
     }
 
@@ -140,6 +144,10 @@ impl Engine<'_> {
             (_, Commit::Durable) => "PRAGMA synchronous = FULL",
         };
         let is_first = self.open.is_none();
+        if self.is_log_doubtful {
+            flush::renew_log(self.shared.pool.path())?;
+            self.is_log_doubtful = false;
+        }
         let open = self.open()?;
         if open.level != Some(level) {
             // Refused inside a transaction, so a batch has one level: that of its most careful section.
@@ -168,8 +176,7 @@ impl Engine<'_> {
     /// A log that was never written may have no durable entry in its folder. Nobody writes the first frame before that is
     /// synced, so whoever finds frames in it need not ask. (SQLite asks once per connection.)
     fn sync_new_log(&self) -> Result<(), StoreError> {
-        let mut log = self.shared.pool.path().as_os_str().to_owned();
-        log.push("-wal");
+        let log = flush::log_of(self.shared.pool.path());
         let is_written =
             fs::metadata(&log).map_err(|e| StoreError::io("look at", &log, e))?.len() > 0;
         if is_written || self.shared.flush == Flush::Never {
@@ -221,7 +228,11 @@ impl Engine<'_> {
             }
             Err(cause) => {
                 self.open = None;
-                decide(self.shared, number, commit, cause)
+                self.is_log_doubtful = !matches!(cause, StoreError::Full { .. });
+                let decided = decide(self.shared, number, commit, cause);
+                // What is undecided stays in doubt.
+                self.is_log_doubtful &= matches!(decided, Err(StoreError::Unknown(_)));
+                decided
             }
         }
     }
@@ -248,7 +259,10 @@ impl Engine<'_> {
         {
             match checkpoint(&open.connection, "PASSIVE") {
                 Ok(_) => open.log_pages.store(0, Ordering::Relaxed),
-                Err(error) => tracing::debug!(%error, "checkpoint put off"),
+                Err(error) => {
+                    tracing::debug!(%error, "checkpoint put off");
+                    self.is_log_doubtful = true;
+                }
             }
         }
         if self.is_trim_due {
@@ -260,13 +274,14 @@ impl Engine<'_> {
     }
 
     fn trim(&mut self) -> Result<(), StoreError> {
-        let _entered = self.shared.gate.enter(Uuid::nil(), "trim", Monotonic::now())?;
+        let _entered = self.shared.gate.enter(Uuid::nil(), "trim", Instant::now())?;
         self.begin(Commit::Intent)?;
         let connection = &self.open()?.connection;
         let trimmed = history::trim(connection);
         let ended = self.end(if trimmed.is_ok() { "COMMIT" } else { "ROLLBACK" });
         if ended.is_err() {
             self.open = None;
+            self.is_log_doubtful = true;
         }
         trimmed.and(ended)
     }
@@ -275,9 +290,10 @@ impl Engine<'_> {
 /// Learns what became of commit `number`, whose COMMIT failed with `cause` (R12). The gate is still held, so nobody else has
 /// committed since.
 ///
-/// * The number is there: the frames are in the log, but their fsync may be what failed. A checkpoint copies them into the
-///   database and syncs that, so a durable answer is true again.
-/// * It is not: frames that were written but not synced could still be found by a later recovery of the log. Another durable
+/// Unless the disk was full, a flush may be what failed: the log is written again first, for the sake of the intents in it too.
+///
+/// * The number is there: with the log flushed a durable answer is true again.
+/// * It is not: frames that were written but not committed could still be found by a later recovery of the log. Another durable
 ///   commit takes their place first. A full disk never took the last of them, so there is nothing to find.
 fn decide(
     shared: &Shared,
@@ -286,23 +302,22 @@ fn decide(
     cause: StoreError,
 ) -> Result<(), StoreError> {
     let undecided = |_| StoreError::Unknown(Arc::new(cause.clone()));
+    if !matches!(cause, StoreError::Full { .. }) {
+        flush::renew_log(shared.pool.path()).map_err(undecided)?;
+    }
     let connection = connect(shared.pool.path(), Access::Write).map_err(undecided)?;
     let mut meta = meta::load(&connection).map_err(undecided)?;
     tracing::warn!(%cause, number, found = meta.commits, "a commit failed");
     if meta.commits == number {
         return match commit {
             Commit::Intent => Ok(()),
-            Commit::Durable => match checkpoint(&connection, "FULL") {
-                Ok(true) => Ok(()),
-                Ok(false) => Err(undecided(StoreError::Busy)),
-                Err(error) => Err(undecided(error)),
-            },
+            Commit::Durable => flush::renew_log(shared.pool.path()).map_err(undecided),
         };
     }
     if meta.commits + 1 != number {
         return Err(undecided(StoreError::RolledBack));
     }
-    if !matches!(cause, StoreError::Full) {
+    if !matches!(cause, StoreError::Full { .. }) {
         connection
             .execute_batch("PRAGMA synchronous = FULL; BEGIN IMMEDIATE")
             .map_err(|e| undecided(e.into()))?;

@@ -1,12 +1,12 @@
 //! Why the store did not do what it was asked.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::ErrorCode;
 use rusqlite::ffi;
+use rusqlite::{Connection, ErrorCode};
 use uuid::Uuid;
 
 /// An error of another crate, shared by every section it failed.
@@ -74,8 +74,20 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// No space is left; nothing was changed.
-    #[error("write the store: no space is left on its disk")]
-    Full,
+    #[error("write {}: no space is left on its disk", place(path))]
+    Full {
+        /// What was written; empty where SQLite does not say.
+        path: PathBuf,
+    },
+    /// The disk, or the kernel on its behalf, failed a call of SQLite's.
+    #[error("use {}: its disk fails", place(path))]
+    Disk {
+        /// The database; empty where SQLite does not say.
+        path: PathBuf,
+        /// What SQLite said.
+        #[source]
+        source: Arc<rusqlite::Error>,
+    },
     /// The kernel refused a file operation.
     #[error("{action} {}", path.display())]
     Io {
@@ -158,11 +170,33 @@ impl StoreError {
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         let path = path.into();
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
             _ => Self::Io { action, path, source: Arc::new(source) },
         }
     }
+
+    /// With the place, where SQLite did not say it.
+    pub(crate) fn at(mut self, database: &Path) -> Self {
+        if let Self::Full { path } | Self::Disk { path, .. } = &mut self
+            && path.as_os_str().is_empty()
+        {
+            database.clone_into(path);
+        }
+        self
+    }
+
+    /// With the place of a connection's database.
+    pub(crate) fn of(self, connection: &Connection) -> Self {
+        match connection.path() {
+            Some(path) => self.at(path.as_ref()),
+            None => self,
+        }
+    }
+}
+
+fn place(path: &Path) -> String {
+    if path.as_os_str().is_empty() { "the store".to_owned() } else { path.display().to_string() }
 }
 
 impl From<rusqlite::Error> for StoreError {
@@ -171,9 +205,12 @@ impl From<rusqlite::Error> for StoreError {
             return Self::Sqlite(Arc::new(error));
         };
         match failure.code {
-            ErrorCode::DiskFull => Self::Full,
+            ErrorCode::DiskFull => Self::Full { path: PathBuf::new() },
             ErrorCode::SystemIoFailure if failure.extended_code == ffi::SQLITE_IOERR_SHMSIZE => {
-                Self::Full
+                Self::Full { path: PathBuf::new() }
+            }
+            ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => {
+                Self::Disk { path: PathBuf::new(), source: Arc::new(error) }
             }
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy,
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, ffi};
 use serde::de::IgnoredAny;
 
 use crate::domain::Counts;
@@ -21,11 +21,12 @@ pub struct Damage {
     pub detail: String,
 }
 
-/// Reads everything; a row that cannot be read is damage and never the end of the check.
-pub(crate) fn check(connection: &Connection) -> Vec<Damage> {
+/// Reads everything; a row that cannot be read is damage and never the end of the check. A disk that fails is: what it does not
+/// give now is not damaged (R19).
+pub(crate) fn check(connection: &Connection) -> Result<Vec<Damage>, StoreError> {
     let mut found = Vec::new();
-    sqlite_check(connection, &mut found);
-    scan(connection, "meta", &mut found, |row, _| meta::read(row).map(drop));
+    sqlite_check(connection, &mut found)?;
+    scan(connection, "meta", &mut found, |row, _| meta::read(row).map(drop))?;
     let mut counts = HashMap::new();
     scan(connection, "domain", &mut found, |row, damage| {
         let (domain, belongs) = domain::read(row)?;
@@ -43,7 +44,7 @@ pub(crate) fn check(connection: &Connection) -> Vec<Damage> {
         );
         counts.insert(key, belongs);
         Ok(())
-    });
+    })?;
     let mut seen: HashMap<String, Counts> =
         counts.keys().map(|key| (key.clone(), Counts::default())).collect();
     scan(connection, "device", &mut found, |row, damage| {
@@ -61,15 +62,15 @@ pub(crate) fn check(connection: &Connection) -> Vec<Damage> {
         );
         seen.entry(domain).or_default().devices += 1;
         Ok(())
-    });
+    })?;
     scan(connection, "claim", &mut found, |row, _| {
         seen.entry(claim::read(row)?.0).or_default().claims += 1;
         Ok(())
-    });
+    })?;
     scan(connection, "userdata", &mut found, |row, _| {
         seen.entry(userdata::read(row)?.0).or_default().blobs += 1;
         Ok(())
-    });
+    })?;
     scan(connection, "history", &mut found, |row, damage| {
         let row = history::read(row)?;
         let entry = &row.entry;
@@ -80,7 +81,7 @@ pub(crate) fn check(connection: &Connection) -> Vec<Damage> {
             &[("before", entry.before.as_deref()), ("after", entry.after.as_deref())],
         );
         Ok(())
-    });
+    })?;
     for (key, belongs) in &seen {
         match counts.get(key) {
             Some(expected) if expected == belongs => {}
@@ -104,7 +105,7 @@ pub(crate) fn check(connection: &Connection) -> Vec<Damage> {
             )),
         }
     }
-    found
+    Ok(found)
 }
 
 /// The rows of a table that verify; the others are passed over.
@@ -181,13 +182,14 @@ pub(crate) fn discard(connection: &Connection) -> Result<u64, StoreError> {
     Ok(discarded)
 }
 
-fn sqlite_check(connection: &Connection, found: &mut Vec<Damage>) {
+fn sqlite_check(connection: &Connection, found: &mut Vec<Damage>) -> Result<(), StoreError> {
     let mut lines =
         |sql: &str, read: fn(&Row<'_>) -> rusqlite::Result<String>| -> rusqlite::Result<()> {
             let mut statement = connection.prepare(sql)?;
             for line in statement.query_map([], read)? {
                 match line? {
                     line if line == "ok" => {}
+                    line if is_of_disk(&line) => return Err(disk_error()),
                     line => found.push(damage("file", "", line)),
                 }
             }
@@ -203,8 +205,30 @@ fn sqlite_check(connection: &Connection, found: &mut Vec<Damage>) {
         })
     });
     if let Err(error) = checked {
-        found.push(damage("file", "", error.to_string()));
+        let words = error.to_string();
+        let error = StoreError::from(error);
+        if is_passing(&error) {
+            return Err(error);
+        }
+        found.push(damage("file", "", words));
     }
+    Ok(())
+}
+
+/// Whether SQLite's check tells of a page that it was not given.
+fn is_of_disk(line: &str) -> bool {
+    let codes = line.split("error code=").skip(1);
+    let mut codes = codes.filter_map(|rest| rest.split_whitespace().next()?.parse::<i32>().ok());
+    codes.any(|code| code & 0xff == ffi::SQLITE_IOERR)
+}
+
+fn disk_error() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_READ), None)
+}
+
+/// Whether it says nothing of what the file holds.
+fn is_passing(error: &StoreError) -> bool {
+    matches!(error, StoreError::Disk { .. } | StoreError::Full { .. } | StoreError::Busy)
 }
 
 fn scan(
@@ -212,7 +236,7 @@ fn scan(
     table: &'static str,
     found: &mut Vec<Damage>,
     mut read: impl FnMut(&Row<'_>, &mut Vec<Damage>) -> Result<(), StoreError>,
-) {
+) -> Result<(), StoreError> {
     let mut scanned = || -> Result<(), StoreError> {
         let mut statement = connection.prepare(&format!("SELECT * FROM {table} NOT INDEXED"))?;
         let mut rows = statement.query([])?;
@@ -226,8 +250,13 @@ fn scan(
         }
         Ok(())
     };
-    if let Err(error) = scanned() {
-        found.push(damage(table, "", error.to_string()));
+    match scanned() {
+        Err(error) if is_passing(&error) => Err(error),
+        Err(error) => {
+            found.push(damage(table, "", error.to_string()));
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }
 

@@ -46,6 +46,7 @@ mod device;
 mod domain;
 mod engine;
 mod error;
+mod flush;
 mod folder;
 mod gate;
 mod history;
@@ -59,7 +60,6 @@ mod schema;
 mod section;
 mod snapshot;
 mod store;
-mod sync;
 mod userdata;
 
 pub use claim::ClaimRow;

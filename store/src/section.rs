@@ -329,6 +329,7 @@ impl<'t> Section<'t> {
     }
 
     fn noted<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        let result = result.map_err(|error| error.of(self.connection));
         if let Err(error) = &result {
             *self.trouble.borrow_mut() = Some(error.clone());
         }

@@ -23,17 +23,17 @@ pub struct Snapshot<'t> {
 impl Snapshot<'_> {
     /// All domains by name, with the number of their devices.
     pub fn domains(&self) -> Result<Vec<DomainSummary>, StoreError> {
-        domain::list(self.connection)
+        self.placed(domain::list(self.connection))
     }
 
     /// One domain.
     pub fn domain(&self, uuid: Uuid) -> Result<Option<DomainRow>, StoreError> {
-        Ok(domain::find(self.connection, uuid)?.map(|(row, _)| row))
+        Ok(self.placed(domain::find(self.connection, uuid))?.map(|(row, _)| row))
     }
 
     /// One domain by its name.
     pub fn named(&self, name: &str) -> Result<Option<DomainRow>, StoreError> {
-        Ok(domain::find_named(self.connection, name)?.map(|(row, _)| row))
+        Ok(self.placed(domain::find_named(self.connection, name))?.map(|(row, _)| row))
     }
 
     /// One domain by what people write: a name, else a uuid. A name goes first, so that a domain called like another one's uuid
@@ -48,45 +48,45 @@ impl Snapshot<'_> {
 
     /// All devices of a domain, by id.
     pub fn devices(&self, domain: Uuid) -> Result<Vec<DeviceRow>, StoreError> {
-        device::list(self.connection, domain)
+        self.placed(device::list(self.connection, domain))
     }
 
     /// One device.
     pub fn device(&self, domain: Uuid, id: &str) -> Result<Option<DeviceRow>, StoreError> {
-        device::find(self.connection, domain, id)
+        self.placed(device::find(self.connection, domain, id))
     }
 
     /// The domains whose own rows verify, whatever became of the others. For the checker alone: what it does not answer may
     /// exist all the same.
     pub fn sound_domains(&self) -> Result<Vec<DomainRow>, StoreError> {
-        integrity::sound(self.connection, "domain", |row| Ok(domain::read(row)?.0))
+        self.placed(integrity::sound(self.connection, "domain", |row| Ok(domain::read(row)?.0)))
     }
 
     /// The devices of a domain whose own rows verify, whatever became of the others. For the checker alone.
     pub fn sound_devices(&self, domain: Uuid) -> Result<Vec<DeviceRow>, StoreError> {
         let key = domain.to_string();
-        let devices = integrity::sound(self.connection, "device", device::read)?;
+        let devices = self.placed(integrity::sound(self.connection, "device", device::read))?;
         Ok(devices.into_iter().filter(|(of, _)| *of == key).map(|(_, device)| device).collect())
     }
 
     /// The rows of domains, devices and userdata that do not verify, as they are: none of it may be believed.
     pub fn damaged(&self) -> Result<Vec<RawRow>, StoreError> {
-        integrity::damaged(self.connection)
+        self.placed(integrity::damaged(self.connection))
     }
 
     /// All claims of a domain's devices.
     pub fn claims(&self, domain: Uuid) -> Result<Vec<ClaimRow>, StoreError> {
-        claim::list(self.connection, domain)
+        self.placed(claim::list(self.connection, domain))
     }
 
     /// The keys of a domain's userdata.
     pub fn userdata_keys(&self, domain: Uuid) -> Result<Vec<UserdataKey>, StoreError> {
-        userdata::list(self.connection, domain)
+        self.placed(userdata::list(self.connection, domain))
     }
 
     /// One blob of a domain's userdata.
     pub fn userdata(&self, domain: Uuid, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        userdata::find(self.connection, domain, key)
+        self.placed(userdata::find(self.connection, domain, key))
     }
 
     /// Up to `limit` changes before number `before`, newest first; of one domain or of all.
@@ -96,16 +96,20 @@ impl Snapshot<'_> {
         before: Option<u64>,
         limit: usize,
     ) -> Result<HistoryPage, StoreError> {
-        history::page(self.connection, domain, before, limit)
+        self.placed(history::page(self.connection, domain, before, limit))
     }
 
     /// The last number drawn for a generation or serial.
     pub fn counter(&self) -> Result<u64, StoreError> {
-        Ok(meta::load(self.connection)?.counter)
+        Ok(self.placed(meta::load(self.connection))?.counter)
     }
 
     pub(crate) fn connection(&self) -> &Connection {
         self.connection
+    }
+
+    fn placed<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
+        read.map_err(|error| error.of(self.connection))
     }
 }
 
@@ -125,7 +129,7 @@ pub(crate) fn take<R, E: From<StoreError>>(
     connection
         .prepare_cached("BEGIN")
         .and_then(|mut begin| begin.execute([]))
-        .map_err(StoreError::from)?;
+        .map_err(|error| StoreError::from(error).of(&connection))?;
     let result = read(&Snapshot { connection: &connection });
     let ended = connection.prepare_cached("COMMIT").and_then(|mut end| end.execute([]));
     if ended.is_ok() {

@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use steadfast_locks::LockTable;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::backup;
@@ -21,7 +24,6 @@ use crate::salvage;
 use crate::schema::{self, Standing};
 use crate::section::Section;
 use crate::snapshot::{self, Snapshot};
-use crate::sync::{Monotonic, Mutex, mpsc, oneshot, sleep_until, thread};
 
 /// The first SQLite whose write-ahead log does not lose a reset (3.51.3).
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -85,7 +87,7 @@ pub struct Store {
     gate_timeout: Duration,
     process: u32,
     store: Uuid,
-    writer: Mutex<Option<thread::JoinHandle<()>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Store {
@@ -101,10 +103,15 @@ impl Store {
     pub fn open(options: StoreOptions) -> Result<Self, StoreError> {
         check_sqlite(rusqlite::version_number())?;
         let folder = absolute(&options.state_folder)?;
+        let path = folder.join(DATABASE);
+        Self::open_in(folder, options).map_err(|error| error.at(&path))
+    }
+
+    fn open_in(folder: PathBuf, options: StoreOptions) -> Result<Self, StoreError> {
         let access = if options.read_only { Access::Read } else { Access::Write };
         let path = folder.join(DATABASE);
         let gate = Gate::new(options.locks, &folder.join(LOCKS));
-        let until = Monotonic::now() + options.gate_timeout;
+        let until = Instant::now() + options.gate_timeout;
         let run_folder = canonical(&options.run_folder)?;
         if !exists(&path)? {
             if access == Access::Read {
@@ -171,7 +178,7 @@ impl Store {
         let answered = tokio::select! {
             biased;
             answered = &mut answer => answered,
-            () = sleep_until(slot.deadline.into()) => {
+            () = tokio::time::sleep_until(slot.deadline.into()) => {
                 if let Some(job) = slot.take() {
                     drop(job);
                     return Err(self.timed_out(slot).into());
@@ -196,10 +203,10 @@ impl Store {
         R: Send + 'static,
         E: Send + 'static,
     {
-        let (reply, answer) = mpsc::sync_channel(1);
+        let (reply, answer) = std::sync::mpsc::sync_channel(1);
         let slot = self.submit(request, closure, move |result| drop(reply.send(result)))?;
         let answered =
-            match answer.recv_timeout(slot.deadline.saturating_duration_since(Monotonic::now())) {
+            match answer.recv_timeout(slot.deadline.saturating_duration_since(Instant::now())) {
                 Ok(answered) => Ok(answered),
                 Err(_) => {
                     if let Some(job) = slot.take() {
@@ -237,8 +244,9 @@ impl Store {
     /// Everything that is damaged: SQLite's own check, every checksum, every count, every JSON document. Empty is well. Blocks as
     /// long as a read of the whole store takes.
     pub fn integrity(&self) -> Result<Vec<Damage>, StoreError> {
-        let mut found =
-            self.snapshot(|snapshot| Ok::<_, StoreError>(integrity::check(snapshot.connection())))?;
+        let mut found = self
+            .snapshot(|snapshot| integrity::check(snapshot.connection()))
+            .map_err(|error: StoreError| error.at(self.shared.pool.path()))?;
         found.extend(salvage::damage(&self.shared.pool)?);
         Ok(found)
     }
@@ -253,9 +261,9 @@ impl Store {
     /// Takes the gate.
     pub fn salvage_log(&self) -> Result<bool, StoreError> {
         self.check_process()?;
-        let until = Monotonic::now() + self.gate_timeout;
+        let until = Instant::now() + self.gate_timeout;
         let _entered = self.shared.gate.enter(Uuid::nil(), "check", until)?;
-        salvage::put_back(&self.shared.pool)
+        salvage::put_back(&self.shared.pool).map_err(|error| error.at(self.shared.pool.path()))
     }
 
     fn submit<F, R, E, A>(
@@ -276,7 +284,7 @@ impl Store {
         }
         self.start_writer()?;
         let mut request = request;
-        let now = Monotonic::now();
+        let now = Instant::now();
         let deadline = request.deadline.unwrap_or(now + self.gate_timeout);
         let keep = request.keep.take();
         let job: Box<dyn Job> =
@@ -290,7 +298,7 @@ impl Store {
         let mut writer = self.writer.lock();
         if writer.is_none() {
             let shared = self.shared.clone();
-            let thread = thread::Builder::new()
+            let thread = std::thread::Builder::new()
                 .name("store-writer".to_owned())
                 .spawn(move || engine::run(&shared));
             *writer =
@@ -302,9 +310,7 @@ impl Store {
     }
 
     fn timed_out(&self, slot: &Slot) -> StoreError {
-        self.shared
-            .gate
-            .timed_out(slot.domain, Monotonic::now().saturating_duration_since(slot.since))
+        self.shared.gate.timed_out(slot.domain, slot.since.elapsed())
     }
 
     fn check_process(&self) -> Result<(), StoreError> {

@@ -289,7 +289,7 @@ fn a_full_disk_refuses_the_change_and_keeps_the_record() {
             Err(error) => break error,
         }
     };
-    assert!(matches!(error, StoreError::Full), "{error:?}");
+    assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
     assert!(blobs > 0);
     let keys = store.snapshot(|snapshot| snapshot.userdata_keys(uuid(1))).unwrap();
     assert_eq!(keys.len(), blobs, "what was acknowledged is there and nothing else");
@@ -319,7 +319,7 @@ fn a_section_that_swallows_a_full_disk_is_told_of_it_all_the_same() {
         let _ = section.put_userdata("large", &vec![7; 12_000_000]);
         Ok(())
     });
-    assert!(matches!(swallowed, Err(StoreError::Full)), "{swallowed:?}");
+    assert!(matches!(swallowed, Err(StoreError::Full { .. })), "{swallowed:?}");
     assert_eq!(store.snapshot(|snapshot| snapshot.userdata_keys(uuid(1))).unwrap(), []);
     write(&store, uuid(1), |section| section.put_device(&device("disk")));
     assert_eq!(store.integrity().unwrap(), []);
@@ -330,7 +330,7 @@ fn a_disk_without_space_makes_no_store() {
     let fixture = Fixture::new();
     let Some(disk) = Mounted::new(&fixture, "size=16k,mode=0700") else { return };
     let error = Store::open(options(&disk.0)).map(drop).unwrap_err();
-    assert!(matches!(error, StoreError::Full), "{error:?}");
+    assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
     assert!(!disk.0.join("state/steadfast.db").exists());
 }
 
@@ -361,7 +361,8 @@ fn child_writes_while_it_is_full() {
     });
     assert!(matches!(
         refused,
-        Err(SectionError::Store(StoreError::Full) | SectionError::Refused(StoreError::Full))
+        Err(SectionError::Store(StoreError::Full { .. })
+            | SectionError::Refused(StoreError::Full { .. }))
     ));
 }
 

@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod conformance;
+mod doubt;
 mod fate;
 mod resume;
 mod turn;
@@ -14,7 +15,7 @@ pub(crate) use self::fate::probe;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -66,6 +67,8 @@ pub(crate) struct Operation {
     boot: Boot,
     timing: Mutex<Timing>,
     learned: Mutex<Learned>,
+    /// Something of the verb is recorded.
+    stands: AtomicBool,
     prepared: Mutex<Option<Box<dyn Prepared>>>,
     /// Devices that are about to be adopted: their names are in no record yet.
     expected: Mutex<Vec<(Serial, Alias)>>,
@@ -106,6 +109,7 @@ impl Operation {
             boot: Boot::Run,
             timing: Mutex::new(timing),
             learned: Mutex::default(),
+            stands: AtomicBool::default(),
             prepared: Mutex::default(),
             expected: Mutex::default(),
         }

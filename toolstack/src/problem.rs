@@ -62,6 +62,19 @@ impl From<StoreError> for Error {
                 (Kind::Internal, None)
             }
             StoreError::Sqlite(_) => (Kind::Internal, Some("run `steadfast check`")),
+            StoreError::Full { .. } => {
+                (Kind::Environment, Some("make room on that disk, and try again"))
+            }
+            StoreError::Disk { .. } => (
+                Kind::Environment,
+                Some("look at the kernel's log, mend the disk, then run `steadfast check`"),
+            ),
+            StoreError::Io { .. } => {
+                (Kind::Environment, Some("mend what the system says of it, and try again"))
+            }
+            StoreError::ReadOnly { .. } => {
+                (Kind::Environment, Some("make it writable, or run as who owns it"))
+            }
             _ => (Kind::Environment, None),
         };
         let words = with_sources(kind, &error);
@@ -197,6 +210,15 @@ pub(crate) fn conflict(name: &str, conflict: &Conflict<Thing>) -> Error {
         Conflict::Ended => words(Kind::Conflict, format!("QEMU of the domain {name:?} has ended"))
             .hint("`steadfast start` starts it again"),
         other => words(Kind::Internal, format!("failed to {other}")),
+    }
+}
+
+/// What the failure of a verb under way is called and means.
+pub(crate) fn of(operation: &Operation, error: steadfast_protocol::Error<Operation>) -> Error {
+    use steadfast_protocol::Error as Protocol;
+    match error {
+        Protocol::Platform(error) => operation.in_doubt(error),
+        other => verb(operation.name(), other),
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Outcome {
     pub(crate) revision: Option<u64>,
     pub(crate) is_gone: bool,
     pub(crate) wrote: bool,
+    /// The row's phase afterwards.
+    pub(crate) phase: Option<Phase>,
     /// The counter, where numbers were drawn.
     pub(crate) drawn: Option<u64>,
 }
@@ -191,6 +193,7 @@ fn write(
             revision: None,
             is_gone: true,
             wrote: old.row.is_some(),
+            phase: None,
             drawn: None,
         });
     };
@@ -204,6 +207,7 @@ fn write(
             revision: Some(row.revision.0),
             is_gone: false,
             wrote: false,
+            phase: Some(row.phase),
             drawn: None,
         });
     }
@@ -239,7 +243,13 @@ fn write(
             put_device(context, section, before, &id, entry)?;
         }
     }
-    Ok(Outcome { revision: Some(revision), is_gone: false, wrote: true, drawn: None })
+    Ok(Outcome {
+        revision: Some(revision),
+        is_gone: false,
+        wrote: true,
+        phase: Some(row.phase),
+        drawn: None,
+    })
 }
 
 fn put_device(

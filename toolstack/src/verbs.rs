@@ -70,8 +70,14 @@ fn gone_already(domain: &str, request: &Request, error: Error) -> Result<Answer,
 
 impl Host {
     /// The generation a change was made in, where the domain runs.
-    fn generation_of(&self, domain: Domain, mut answer: Answer) -> Result<Answer, Error> {
-        if let Some(row) = self.0.row(domain)? {
+    fn generation_of(
+        &self,
+        operation: &Operation,
+        domain: Domain,
+        mut answer: Answer,
+    ) -> Result<Answer, Error> {
+        let row = self.0.row(domain).map_err(|error| operation.in_doubt(error))?;
+        if let Some(row) = row {
             answer.generation = row.process.is_some().then_some(row.generation);
             answer.revision = answer.revision.or(Some(row.revision));
         }

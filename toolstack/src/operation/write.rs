@@ -46,6 +46,9 @@ impl Operation {
                 return Err(error);
             }
         };
+        if outcome.wrote {
+            self.recorded(outcome.phase);
+        }
         if let (Some(hold), Some(counter)) = (hold, outcome.drawn) {
             hold.note_drawn(counter).map_err(noting)?;
         }

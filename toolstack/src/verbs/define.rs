@@ -57,7 +57,7 @@ impl Host {
         let mut session = session(&operation);
         in_scope(session.define(domain, definition, replace, terms(request)))
             .await
-            .map_err(|error| problem::verb(&name, error))?;
+            .map_err(|error| problem::of(&operation, error))?;
         Ok(Ran { operation: &operation, uuid }.answer(None, Vec::new()))
     }
 
@@ -114,10 +114,10 @@ impl Host {
         let mut session = session(&operation);
         match in_scope(session.undefine(id, terms(request))).await {
             Ok(()) => {
-                sweep_of(&self.0, id)?;
+                sweep_of(&self.0, id).map_err(|error| operation.in_doubt(error))?;
                 Ok(Ran { operation: &operation, uuid: row.uuid }.answer(None, Vec::new()))
             }
-            Err(error) => gone_already(domain, request, problem::verb(&row.name, error)),
+            Err(error) => gone_already(domain, request, problem::of(&operation, error)),
         }
     }
 }

@@ -93,20 +93,20 @@ impl Host {
                     let mut answer = ran.unknown(&names, &error);
                     outcomes.append(&mut answer.results);
                     answer.results = outcomes;
-                    return self.generation_of(id, answer);
+                    return self.generation_of(&operation, id, answer);
                 }
                 Err(error) if plan == Plan::BestEffort && ids.len() > 1 => {
-                    let error = problem::verb(&row.name, error);
+                    let error = problem::of(&operation, error);
                     outcomes.extend(names.iter().map(|name| Ending {
                         id: name.as_str().to_owned(),
                         outcome: Outcome::Failed,
                         error: Some(error.clone()),
                     }));
                 }
-                Err(error) => return Err(problem::verb(&row.name, error)),
+                Err(error) => return Err(problem::of(&operation, error)),
             }
         }
-        self.generation_of(id, ran.answer(None, outcomes))
+        self.generation_of(&operation, id, ran.answer(None, outcomes))
     }
 
     /// Removes devices: from QEMU where the domain runs, else from the record alone. Waits for the guest.
@@ -142,12 +142,12 @@ impl Host {
         match ended {
             Ok(outcomes) => {
                 let endings = outcomes.into_iter().map(|(id, o)| ran.ending(&id, o)).collect();
-                self.generation_of(domain, ran.answer(None, endings))
+                self.generation_of(operation, domain, ran.answer(None, endings))
             }
             Err(Failure::Unknown) => {
                 Ok(ran.unknown(ids, &problem::verb(operation.name(), Failure::Unknown)))
             }
-            Err(error) => Err(problem::verb(operation.name(), error)),
+            Err(error) => Err(problem::of(operation, error)),
         }
     }
 
@@ -216,14 +216,14 @@ impl Host {
         let mut session = session(&operation);
         let waited = in_scope(session.wait(id, device))
             .await
-            .map_err(|error| problem::verb(&row.name, error))?;
+            .map_err(|error| problem::of(&operation, error))?;
         let pending = match waited {
             Waited::Clear => Vec::new(),
             Waited::Pending(ids) => ids,
         };
         let endings =
             pending.iter().map(|id| ran.ending(id, steadfast_protocol::Outcome::Pending)).collect();
-        let mut answer = self.generation_of(id, ran.answer(None, endings))?;
+        let mut answer = self.generation_of(&operation, id, ran.answer(None, endings))?;
         answer.changed = answer.revision != Some(row.revision);
         Ok(answer)
     }

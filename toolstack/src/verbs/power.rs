@@ -43,9 +43,11 @@ impl Host {
         };
         match started {
             Ok(generation) => {
-                let pid = self.0.row(id)?.map(|row| self.0.running(&row)).transpose()?;
+                let row = self.0.row(id).map_err(|error| operation.in_doubt(error))?;
+                let seen = row.map(|row| self.0.running(&row)).transpose();
+                let seen = seen.map_err(|error| operation.in_doubt(error))?;
                 let mut answer = ran.answer(Some(generation.0), Vec::new());
-                answer.pid = pid.and_then(|(_, pid)| pid);
+                answer.pid = seen.and_then(|(_, pid)| pid);
                 Ok(answer)
             }
             Err(Failure::Conflict(Conflict::Phase(Phase::Live))) if request.if_needed => {
@@ -69,7 +71,7 @@ impl Host {
                     None => error,
                 })
             }
-            Err(error) => Err(problem::verb(&row.name, error)),
+            Err(error) => Err(problem::of(&operation, error)),
         }
     }
 
@@ -118,7 +120,7 @@ impl Host {
         let mut session = session(&operation);
         let generation = in_scope(session.signal(id, signal, terms(request)))
             .await
-            .map_err(|error| problem::verb(&row.name, error))?;
+            .map_err(|error| problem::of(&operation, error))?;
         let was_so = operation.was_so();
         let mut answer =
             Ran { operation: &operation, uuid: row.uuid }.answer(Some(generation.0), Vec::new());
@@ -141,7 +143,8 @@ impl Host {
         match in_scope(session.stop(id, Door::Ask, terms(request))).await {
             Ok(Ended::AtRest) => {
                 // Another verb may have ended it meanwhile: then this one has an answer, and no section of its own.
-                let now = self.0.row(id)?.map(|row| row.revision);
+                let now = self.0.row(id).map_err(|error| operation.in_doubt(error))?;
+                let now = now.map(|row| row.revision);
                 let ran = Ran { operation: &operation, uuid: row.uuid };
                 let mut answer = ran.answer(None, Vec::new());
                 answer.revision = answer.revision.or(now);
@@ -170,7 +173,7 @@ impl Host {
         let mut session = session(&operation);
         let ended = in_scope(session.destroy(id, terms(request))).await;
         if ended.is_ok() {
-            sweep_of(&self.0, id)?;
+            sweep_of(&self.0, id).map_err(|error| operation.in_doubt(error))?;
         }
         match ended {
             // Two at once: it was there when this one began, and it is gone.
@@ -198,7 +201,7 @@ impl Host {
                 answer.error = Some(problem::verb(operation.name(), error));
                 Ok(answer)
             }
-            Err(error) => Err(problem::verb(operation.name(), error)),
+            Err(error) => Err(problem::of(operation, error)),
         }
     }
 }
