@@ -9,7 +9,6 @@ mod crowd;
 mod detach;
 mod domains;
 mod faulty;
-mod guarded;
 mod media;
 mod mending;
 mod power;
@@ -72,7 +71,6 @@ pub fn all() -> Vec<Trial> {
         crash::TRIALS,
         domains::TRIALS,
         crowd::TRIALS,
-        guarded::TRIALS,
     ]
     .concat()
 }

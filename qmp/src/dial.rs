@@ -7,11 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::{
+    net::UnixStream,
+    time::{sleep_until, timeout_at},
+};
+
 use crate::{
     Command, Garble, Limits, QmpError, Version,
     id::{CAPABILITIES, Ids},
     message::Body,
-    sync::{Monotonic, UnixStream, sleep_until, timeout_at},
     wire::Wire,
 };
 
@@ -46,7 +50,7 @@ pub(crate) async fn dial(path: &Path, deadline: Instant) -> Result<UnixStream, Q
             // The backlog is full. The kernel tells nobody when it has room again (a socket that is
             // not connected has no readiness), so there is nothing to wait on but the clock.
             io::ErrorKind::WouldBlock => {
-                let now = Monotonic::now();
+                let now = Instant::now();
                 if now >= deadline {
                     return Err(QmpError::Busy);
                 }

@@ -48,7 +48,6 @@ mod outbox;
 mod outcome;
 mod refusal;
 mod subscription;
-mod sync;
 mod wire;
 
 pub use command::Command;

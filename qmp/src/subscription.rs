@@ -6,10 +6,10 @@ use std::{
     time::Instant,
 };
 
-use crate::{
-    Event, Filter, Limits, QmpError,
-    sync::{Mutex, Notify, timeout_at},
-};
+use parking_lot::Mutex;
+use tokio::{sync::Notify, time::timeout_at};
+
+use crate::{Event, Filter, Limits, QmpError};
 
 /// The events of one subscriber, from [`crate::Monitor::subscribe`].
 ///

@@ -7,13 +7,12 @@ use std::{
 };
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use tokio::io::Interest;
+use tokio::{io::Interest, net::UnixStream};
 
 use crate::{
     Limits, QmpError,
     line::{Lines, TooLong},
     message::Message,
-    sync::UnixStream,
 };
 
 /// A connected socket and what was read from it.

@@ -56,20 +56,16 @@ fn null_node(monitor: &mut Monitor, name: &str) -> Result<()> {
 /// Every user may read it, so QEMU opens it by its name.
 const DISC: &str = "/usr/bin/env";
 
-/// A drive that somebody plugged in by hand, with a disc in it or without.
-fn by_hand(scene: &Scene, round: usize, disc: Option<&str>) -> Result<()> {
-    let mut device = json!({
-        "driver": "scsi-cd", "id": format!("hand{round}"), "bus": "sf-scsi.0",
-        "scsi-id": 1 + round % 200,
-    });
+/// A drive that somebody plugged in by hand.
+fn by_hand(scene: &Scene, round: usize, node: &str) -> Result<()> {
     scene.ask_vm(|monitor| {
-        if let Some(disc) = disc {
-            let node = format!("hand{round}-raw");
-            let file = json!({"driver": "file", "filename": disc, "read-only": true});
-            let disc = json!({"driver": "raw", "node-name": node, "read-only": true, "file": file});
-            monitor.execute("blockdev-add", disc)?;
-            device["drive"] = node.into();
-        }
+        let file = json!({"driver": "file", "filename": DISC, "read-only": true});
+        let disc = json!({"driver": "raw", "node-name": node, "read-only": true, "file": file});
+        monitor.execute("blockdev-add", disc)?;
+        let device = json!({
+            "driver": "scsi-cd", "id": format!("hand{round}"), "bus": "sf-scsi.0",
+            "drive": node, "scsi-id": 1 + round % 200,
+        });
         monitor.execute("device_add", device).map(drop)
     })
 }
@@ -77,7 +73,7 @@ fn by_hand(scene: &Scene, round: usize, disc: Option<&str>) -> Result<()> {
 pub(crate) const ADOPT: Case = Case {
     name: "repair-adopt",
     arrange: |scene, round| {
-        by_hand(scene, round, Some(DISC))?;
+        by_hand(scene, round, &format!("hand{round}-raw"))?;
         repair(&[])
     },
     holds: |scene, round| {
@@ -91,10 +87,11 @@ pub(crate) const ADOPT: Case = Case {
     ..Case::PLAIN
 };
 
+/// Its node has a name like ours, and goes with it.
 pub(crate) const REMOVE: Case = Case {
     name: "repair-remove",
     arrange: |scene, round| {
-        by_hand(scene, round, None)?;
+        by_hand(scene, round, &format!("sf{}-fmt", 900_000 + round))?;
         repair(&["--remove"])
     },
     holds: |scene, round| {
@@ -103,7 +100,7 @@ pub(crate) const REMOVE: Case = Case {
         ensure!(!devices.contains(&format!("hand{round}")), "it is still there");
         Ok(())
     },
-    finds: &["unrecorded-device"],
+    finds: &["unrecorded-device", "orphan-backend"],
     ..Case::PLAIN
 };
 

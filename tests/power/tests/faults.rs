@@ -1,0 +1,125 @@
+//! Full disks and I/O errors at every call of every verb.
+#![expect(clippy::print_stdout, reason = "a proof says what it explored")]
+
+use std::collections::BTreeMap;
+
+use steadfast::{Error, Kind};
+use steadfast_power::proof::{Row, is_deep};
+use steadfast_power::{FAULTS, Fault, Lasts, Scene, Verb, arrange, settled};
+use steadfast_tests::{Failure, Result, ensure};
+
+/// Runs the verb with its `nth` call of that kind failing; says what it said, or `None` where it has fewer.
+async fn meets(scene: &Scene, verb: Verb, fault: Fault, nth: u64) -> Result<Option<String>> {
+    let (before, after) = verb.change();
+    arrange(scene, before).await.map_err(|error| Failure::new(format!("arrange: {error}")))?;
+    scene.watching.rewind()?;
+    scene.watching.plan(Some((fault, nth, Lasts::Once)));
+    let ran = verb.run(scene, false).await;
+    let struck = scene.watching.struck();
+    scene.watching.plan(None);
+    if struck == 0 {
+        return Ok(None);
+    }
+    let error = ran.unwrap_or_else(Some);
+    let said = error.as_ref().map_or_else(
+        || "ok".to_owned(),
+        |error| format!("{:?}: {error} (hint: {:?})", error.kind, error.hint),
+    );
+    is_helpful(scene, error.as_ref())?;
+    let now =
+        settled(scene).await.map_err(|error| Failure::new(format!("{said}, then {error}")))?;
+    match error.as_ref().map(|error| error.kind) {
+        None => ensure!(now == after, "it said {said}, and there is {now:?}"),
+        Some(Kind::Unknown | Kind::Pending) => {
+            ensure!(now == before || now == after, "it said {said}, and there is {now:?}");
+        }
+        Some(_) => ensure!(now == before, "it said {said}, and there is {now:?}"),
+    }
+    let worst = verb.run(scene, true).await.unwrap_or_else(Some);
+    ensure!(worst.is_none(), "it said {said}; the same verb again said {worst:?}");
+    let now = settled(scene).await?;
+    ensure!(now == after, "it said {said}; after the same verb again there is {now:?}");
+    Ok(Some(said))
+}
+
+/// Where, and what to do about it.
+fn is_helpful(scene: &Scene, error: Option<&Error>) -> Result<()> {
+    let Some(error) = error else { return Ok(()) };
+    let place = scene.state().display().to_string();
+    ensure!(error.to_string().contains(&place), "it names no place: {error}");
+    ensure!(error.hint.is_some(), "it names no next step: {error}");
+    ensure!(error.kind != Kind::Internal, "a disk that fails is no bug: {error}");
+    Ok(())
+}
+
+/// Each call of each kind, or without the long form 1, 2, 3, 5, 8, 13 and so on.
+async fn at_every_call(name: &'static str, verbs: &[Verb]) -> Result<()> {
+    let row = Row::begin(name, "disk fault", "faults");
+    let scene = Scene::new()?;
+    let (mut faults, mut story) = (0, Vec::new());
+    let mut told: BTreeMap<String, usize> = BTreeMap::new();
+    for verb in verbs.iter().copied() {
+        for fault in FAULTS {
+            let (mut nth, mut next) = (1, 2);
+            while story.is_empty() {
+                match meets(&scene, verb, *fault, nth).await {
+                    Ok(None) => break,
+                    Ok(Some(said)) => {
+                        let said = said.replace(&scene.state().display().to_string(), "STATE");
+                        *told.entry(format!("{}: {said}", fault.name)).or_default() += 1;
+                    }
+                    Err(error) => {
+                        story.push(format!("{verb:?} meets {} at call {nth}", fault.name));
+                        story.push(error.to_string());
+                    }
+                }
+                faults += 1;
+                (nth, next) = if is_deep() { (nth + 1, 0) } else { (next, nth + next) };
+            }
+        }
+    }
+    for (said, count) in told {
+        println!("{count} x {said}");
+    }
+    let bound = (!is_deep()).then_some("of each kind of call the 1st, 2nd, 3rd, 5th, 8th, 13th, …");
+    row.end(faults, bound, &story);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a proof"]
+async fn a_change_of_the_record_meets_a_fault() -> Result<()> {
+    use Verb::{
+        AttachRecord, Define, DetachRecord, MediaRecord, Put, Remove, Repair, Replace, Undefine,
+    };
+    let verbs =
+        [Define, Replace, AttachRecord, DetachRecord, MediaRecord, Put, Remove, Undefine, Repair];
+    at_every_call("fault-in-a-change-of-the-record", &verbs).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a proof"]
+async fn a_change_of_a_machine_meets_a_fault() -> Result<()> {
+    let verbs = [Verb::Attach, Verb::Media, Verb::Detach, Verb::Pause];
+    at_every_call("fault-in-a-change-of-a-machine", &verbs).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a proof"]
+async fn a_start_or_an_end_meets_a_fault() -> Result<()> {
+    at_every_call("fault-in-a-start-or-an-end", &[Verb::Start, Verb::Stop, Verb::Destroy]).await
+}
+
+/// The same, for a few calls of one verb.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fails_once_is_told_and_changes_nothing_by_halves() -> Result<()> {
+    let scene = Scene::new()?;
+    for fault in
+        FAULTS.iter().filter(|fault| ["full", "sync-error", "read-error"].contains(&fault.name))
+    {
+        for nth in [1, 4] {
+            meets(&scene, Verb::AttachRecord, *fault, nth).await?;
+        }
+    }
+    Ok(())
+}
