@@ -218,7 +218,7 @@ impl World {
                 }
             }
             Request::Kill(generation) => {
-                for (of, qemu) in &mut self.qemus {
+                for (of, qemu) in self.qemus.iter_mut() {
                     if of == generation || broken == Some(Rule::KillByGeneration) {
                         Arc::make_mut(qemu).doomed = true;
                     }

@@ -21,6 +21,7 @@
 mod act;
 mod answer;
 mod bad;
+mod common;
 pub mod conformance;
 mod explore;
 mod faults;
@@ -50,6 +51,7 @@ pub mod scenarios;
 pub use crate::{
     act::{Act, When},
     bad::Mistake,
+    common::Common,
     explore::{Bounds, Found, Violation, explore, explore_within, verdict},
     faults::{Choice, Faults},
     gadget::{Gadget, Kind},

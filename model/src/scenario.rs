@@ -145,7 +145,7 @@ impl Scenario {
 /// What QEMUs and their guests may do.
 pub(crate) fn acts_of_qemu(state: &State, acts: &mut Vec<Act>) {
     let faults = state.world.faults;
-    for (generation, qemu) in &state.world.qemus {
+    for (generation, qemu) in state.world.qemus.iter() {
         let generation = *generation;
         if !qemu.wire.is_empty() {
             acts.push(Act::Execute(generation));

@@ -124,7 +124,7 @@ pub(crate) fn describe(state: &State) -> String {
             .iter()
             .map(|(generation, qemu)| format!("QEMU {generation}: {}", of_qemu(qemu))),
     );
-    for (generation, place) in &world.places {
+    for (generation, place) in world.places.iter() {
         if let Some(holder) = place.holder {
             lines.push(format!("slow lock {generation}: process {holder}"));
         }

@@ -8,7 +8,7 @@ use std::{
 
 use steadfast_protocol::{DevicePhase, Domain, Entry, Generation, Phase, Revision, Row, Serial};
 
-use crate::{Faults, Gadget, Qemu, Request, Run, tape::Left};
+use crate::{Common, Faults, Gadget, Qemu, Request, Run, tape::Left};
 
 /// The domain of most scenarios.
 pub const HERE: Domain = Domain(1);
@@ -53,13 +53,13 @@ pub struct Record {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct World {
     /// The records.
-    pub records: BTreeMap<Domain, Arc<Record>>,
+    pub records: Common<BTreeMap<Domain, Arc<Record>>>,
     /// The store-wide counter.
     pub counter: u64,
     /// Folders.
-    pub places: BTreeMap<Generation, Place>,
+    pub places: Common<BTreeMap<Generation, Place>>,
     /// QEMUs that run.
-    pub qemus: BTreeMap<Generation, Arc<Qemu>>,
+    pub qemus: Common<BTreeMap<Generation, Arc<Qemu>>>,
     /// Names that a stranger gave or took, behind everybody's back.
     pub strange: BTreeSet<Serial>,
     /// What may still go wrong.
@@ -235,6 +235,9 @@ impl World {
     }
 
     pub(crate) fn open_fast(&mut self, slot: usize) {
+        if self.records.values().all(|record| record.fast != Some(slot)) {
+            return;
+        }
         for record in self.records.values_mut() {
             if record.fast == Some(slot) {
                 Arc::make_mut(record).fast = None;

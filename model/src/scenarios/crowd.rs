@@ -20,17 +20,30 @@ pub(super) const TRIALS: &[Trial] = &[
     ),
     Trial::new(
         "running-create-x-destroy-x-attach-x-detach",
-        Set::Deep,
+        Set::Default,
         "the four verbs, on a domain that runs, one crash",
         || four(World::running([(1, Gadget::SCSI)]), 1),
     ),
+    Trial::new(
+        "create-x-destroy-x-attach-x-detach-two-crashes",
+        Set::Default,
+        "the four verbs, from nothing, two crashes",
+        || four(World::default(), 2),
+    ),
+    Trial::new(
+        "running-create-x-destroy-x-attach-x-detach-two-crashes",
+        Set::Deep,
+        "the four verbs, on a domain that runs, two crashes",
+        || four(World::running([(1, Gadget::SCSI)]), 2),
+    )
+    .within(40_000_000),
     Trial::new(
         "five-processes",
         Set::Deep,
         "create, destroy, attach, detach and a medium, one crash",
         || five(1),
     )
-    .within(60_000_000),
+    .within(40_000_000),
 ];
 
 fn four(world: World, crashes: u8) -> Scenario {

@@ -28,7 +28,7 @@ pub(super) const TRIALS: &[Trial] = &[
         "create, destroy and attach here, start and attach there, one crash",
         || five(1),
     )
-    .within(60_000_000),
+    .within(40_000_000),
     Trial::new(
         "two-domains-five-processes-no-crash",
         Set::Default,
