@@ -142,6 +142,10 @@ mod tests {
     fn an_alarm_that_is_set_as_the_thread_is_about_to_end_rings() {
         let (clock, (bell, rung)) = (Clock::new(), bell());
         drop(clock.wake_at(Instant::now(), Waker::noop().clone()).unwrap());
+        // All these threads sleep though nobody has a mutex: they wait for an alarm.
+        while !clocks().iter().all(|state| state == "S") {
+            thread::yield_now();
+        }
         let mut alarms = clock.alarms.lock();
         // Meanwhile the thread gives up waiting for an alarm, and then waits for this mutex.
         thread::sleep(LINGER + Duration::from_millis(100));
@@ -150,5 +154,15 @@ mod tests {
         alarms.due.insert((at, u64::MAX), bell.into());
         drop(alarms);
         rung.recv().unwrap();
+    }
+
+    /// What the kernel says that the clock threads of this process do.
+    fn clocks() -> Vec<String> {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        let stat = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("stat"));
+        let stats = tasks.filter_map(|task| stat(task.ok()?).ok());
+        let clocks =
+            stats.filter_map(|stat| stat.split_once("(lock-clock) ").map(|(_, rest)| rest.into()));
+        clocks.map(|rest: String| rest[..1].to_owned()).collect()
     }
 }

@@ -315,6 +315,35 @@ mod tests {
     }
 
     #[test]
+    fn who_holds_a_lock_gets_no_second_one_though_its_file_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("slow");
+        let queue = Queue::new(path.clone(), Weak::new());
+        let held = queue.attempt(claim()).unwrap().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(queue.attempt(claim()).unwrap().is_none());
+        drop(held);
+        assert!(queue.attempt(claim()).unwrap().is_some());
+    }
+
+    #[test]
+    fn nobody_looks_past_a_queue_that_somebody_of_this_process_has_the_lock_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = Queue::new(folder.path().join("slow"), Weak::new());
+        drop(queue.attempt(claim()).unwrap().unwrap());
+        let reply = Reply::Task(oneshot::channel().0);
+        queue.line.lock().waiters.push_back(Waiter { id: 0, claim: claim(), reply });
+        let looks = |holds, waiting, id| {
+            (queue.line.lock().holds, queue.line.lock().waiting) = (holds, waiting);
+            queue.look(id, None).is_some()
+        };
+        assert!(!looks(1, true, 0) && !looks(0, false, 0) && !looks(1, false, 0));
+        assert!(!looks(0, true, 1), "the first in line looks, and nobody else");
+        assert!(looks(0, true, 0));
+        *queue.line.lock() = Line::default();
+    }
+
+    #[test]
     fn a_signal_does_not_end_a_wait_in_the_queue() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("slow");

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
@@ -184,6 +185,29 @@ fn a_wait_past_its_deadline_leaves_the_line() {
     assert!(matches!(error, LockError::TimedOut { level: "slow", .. }));
     drop(held);
     assert!(table.try_acquire(&path, "slow", note()).unwrap().is_some());
+}
+
+#[test]
+fn a_wait_is_woken_when_it_is_over_and_not_before() {
+    struct Count(AtomicUsize, std::thread::Thread);
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            self.1.unpark();
+        }
+    }
+    let (_folder, path) = place();
+    let table = LockTable::new();
+    let _held = table.try_acquire(&path, "slow", note()).unwrap().unwrap();
+    let count = Arc::new(Count(AtomicUsize::new(0), std::thread::current()));
+    let waker = Waker::from(Arc::clone(&count));
+    let soon = Instant::now() + Duration::from_millis(50);
+    let mut wait = pin!(table.acquire(&path, "slow", note(), Some(soon)));
+    while wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+        std::thread::park();
+    }
+    // Once by the deadline, and once by its own place in line, when it leaves that.
+    assert!(count.0.load(Ordering::SeqCst) <= 2, "it costs nothing meanwhile");
 }
 
 #[test]

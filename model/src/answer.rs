@@ -237,7 +237,7 @@ impl World {
                 if *patience == steadfast_protocol::Patience::Guest {
                     self.watch_wait(run);
                 }
-                Answer::Flag(plain)
+                Answer::Flag(plain || choice == Choice::Rumour)
             }
         })
     }

@@ -31,6 +31,8 @@ pub struct Faults {
     pub deaths: u8,
     /// The kernel takes too long over an exit.
     pub delays: u8,
+    /// A wait for an exit ends before the exit: only the section that asks the kernel knows (R8).
+    pub rumours: u8,
     /// Nobody can tell whether a QEMU is alive.
     pub doubts: u8,
     /// A preparation or a spawn fails.
@@ -54,6 +56,8 @@ pub enum Choice {
     Silent,
     /// Nobody can tell whether QEMU is alive.
     Doubt,
+    /// An exit is reported that has not been.
+    Rumour,
     /// A preparation or a spawn fails.
     Fail,
     /// The platform fails, and nothing was done.
@@ -75,7 +79,7 @@ impl World {
         broken: Option<Rule>,
         stopped: impl Fn(usize) -> bool,
     ) -> Vec<Choice> {
-        use Choice::{Doubt, Err, ErrAfter, Fail, Lose, Miss, Over, Plain, Refuse, Silent};
+        use Choice::{Doubt, Err, ErrAfter, Fail, Lose, Miss, Over, Plain, Refuse, Rumour, Silent};
         let faults = &self.faults;
         let mut choices = Vec::with_capacity(2);
         let mut also = |is_possible: bool, choice: Choice| {
@@ -169,6 +173,7 @@ impl World {
                 let lives = self.qemus.contains_key(generation);
                 also(!lives, Plain);
                 also(lives && (*patience == Patience::Guest || faults.delays > 0), Over);
+                also(lives && faults.rumours > 0, Rumour);
             }
             _ => also(true, Plain),
         }
@@ -188,6 +193,7 @@ impl World {
             Choice::Lose(_) => faults.unknowns -= 1,
             Choice::Silent => faults.silences -= 1,
             Choice::Doubt => faults.doubts -= 1,
+            Choice::Rumour => faults.rumours -= 1,
             Choice::Fail => faults.failures -= 1,
             Choice::Err | Choice::ErrAfter => faults.errors -= 1,
             Choice::Over => {

@@ -63,6 +63,7 @@ const CHOICES: &[(&str, Choice)] = &[
     ("refuse", Choice::Refuse),
     ("silent", Choice::Silent),
     ("doubt", Choice::Doubt),
+    ("rumour", Choice::Rumour),
     ("fail", Choice::Fail),
     ("err", Choice::Err),
     ("err-after", Choice::ErrAfter),

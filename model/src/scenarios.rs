@@ -9,6 +9,7 @@ mod crowd;
 mod detach;
 mod domains;
 mod faulty;
+mod guarded;
 mod media;
 mod mending;
 mod power;
@@ -71,6 +72,7 @@ pub fn all() -> Vec<Trial> {
         crash::TRIALS,
         domains::TRIALS,
         crowd::TRIALS,
+        guarded::TRIALS,
     ]
     .concat()
 }

@@ -23,6 +23,10 @@ fn holds(name: &str) {
 }
 
 short! {
+    attach_killed_before_a_waiter = "attach-killed-before-a-waiter";
+    detach_x_re_creation_killed = "detach-x-re-creation-killed";
+    wait_x_re_creation_killed = "wait-x-re-creation-killed";
+    exit_that_is_a_rumour = "exit-that-is-a-rumour";
     attach_x_destroy = "attach-x-destroy";
     attach_x_destroy_x_settle_one_crash = "attach-x-destroy-x-settle-one-crash";
     attach_x_attach_either_is_fine = "attach-x-attach-either-is-fine";

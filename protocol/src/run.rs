@@ -79,13 +79,14 @@ impl<P: Platform> Session<'_, P> {
                 // Its user is about to be told, so it has to survive a power cut.
                 let view = View::devices(open).durable();
                 let pending: Vec<_> = self
-                    .fast(domain, view, |tx| {
+                    .fast(domain, view, move |tx| {
+                        tx.same(generation)?;
                         tx.acknowledge();
                         // What somebody else has under way is no more clear than a removal that a guest holds up.
                         let open = tx.devices().iter().filter(|(_, entry)| entry.phase.is_open());
-                        open.map(|(id, _)| id.clone()).collect()
+                        Ok::<_, Conflict<P::Spec>>(open.map(|(id, _)| id.clone()).collect())
                     })
-                    .await?;
+                    .await??;
                 return Ok(match pending.is_empty() {
                     true => Waited::Clear,
                     false => Waited::Pending(pending),

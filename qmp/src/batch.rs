@@ -2,12 +2,11 @@
 
 use std::{collections::VecDeque, time::Instant};
 
-use tokio::time::timeout_at;
-
 use crate::{
     Command, Outcome, QmpError, UnknownReason,
     id::CommandId,
     outbox::{Outbox, Ticket},
+    sync::timeout_at,
 };
 
 /// Posted commands whose outcomes the caller has not got. Dropping it withdraws those that were not

@@ -12,7 +12,7 @@
 //! runtime that shuts down, a panic.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     convert::Infallible,
     future, io,
     io::IoSlice,
@@ -25,7 +25,7 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::{sync::watch, time::sleep_until};
+use tokio::sync::watch;
 
 use crate::{
     Garble, Limits, Outcome, QmpError, Refusal, UnknownReason,
@@ -34,6 +34,7 @@ use crate::{
     message::{Body, Message},
     outbox::{Outbox, Senders, Unsent, Waiter},
     subscription::Subscribers,
+    sync::{Monotonic, sleep_until},
     wire::Wire,
 };
 
@@ -58,9 +59,9 @@ pub(crate) struct Connection {
     ledger: Ledger,
 }
 
-/// Commands in flight: whatever happens, each of them is settled exactly once.
+/// Commands in flight, in the order they were sent: whatever happens, each of them is settled exactly once.
 struct Ledger {
-    in_flight: HashMap<CommandId, Waiter>,
+    in_flight: BTreeMap<CommandId, Waiter>,
     shared: Arc<Shared>,
     end: QmpError,
 }
@@ -78,7 +79,7 @@ impl Connection {
             ended: watch::Sender::new(None),
         });
         let ledger = Ledger {
-            in_flight: HashMap::new(),
+            in_flight: BTreeMap::new(),
             shared: Arc::clone(&shared),
             end: QmpError::Abandoned,
         };
@@ -102,7 +103,9 @@ impl Connection {
             }
             let blocked = self.transmit();
             let patience = self.patience()?;
+            // In this order: what is ready starves nobody, since each round sends and looks at the time as well.
             tokio::select! {
+                biased;
                 readable = self.wire.readable() => {
                     readable?;
                     self.wire.fill()?;
@@ -169,7 +172,7 @@ impl Connection {
             (None, Senders::Some) => return Ok(None),
         };
         let last = self.ledger.in_flight.values().map(|waiter| waiter.deadline).max();
-        match last.filter(|deadline| *deadline > Instant::now()) {
+        match last.filter(|deadline| *deadline > Monotonic::now()) {
             None => Err(reason),
             deadline => Ok(deadline),
         }
@@ -246,7 +249,7 @@ impl Ledger {
 impl Drop for Ledger {
     fn drop(&mut self) {
         self.shared.outbox.close(&self.end);
-        for (_, waiter) in self.in_flight.drain() {
+        for (_, waiter) in std::mem::take(&mut self.in_flight) {
             waiter.settle(Outcome::Unknown(UnknownReason::Sent(self.end.clone())));
         }
         self.shared.subscribers.close(&self.end);

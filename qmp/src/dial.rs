@@ -7,15 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    net::UnixStream,
-    time::{sleep_until, timeout_at},
-};
-
 use crate::{
     Command, Garble, Limits, QmpError, Version,
     id::{CAPABILITIES, Ids},
     message::Body,
+    sync::{Monotonic, UnixStream, sleep_until, timeout_at},
     wire::Wire,
 };
 
@@ -50,7 +46,7 @@ pub(crate) async fn dial(path: &Path, deadline: Instant) -> Result<UnixStream, Q
             // The backlog is full. The kernel tells nobody when it has room again (a socket that is
             // not connected has no readiness), so there is nothing to wait on but the clock.
             io::ErrorKind::WouldBlock => {
-                let now = Instant::now();
+                let now = Monotonic::now();
                 if now >= deadline {
                     return Err(QmpError::Busy);
                 }

@@ -14,7 +14,7 @@ pub(crate) struct Ids {
 }
 
 /// The number of a command on its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct CommandId(pub(crate) u64);
 
 /// The number of `qmp_capabilities`; the commands of callers count from one.

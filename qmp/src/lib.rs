@@ -48,6 +48,7 @@ mod outbox;
 mod outcome;
 mod refusal;
 mod subscription;
+mod sync;
 mod wire;
 
 pub use command::Command;

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::sync::Monotonic;
+
 /// How long a connection may take to be made, and what it may hold.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectOptions {
@@ -21,7 +23,7 @@ impl ConnectOptions {
     /// Gives up `patience` from now; the limits are the default ones.
     #[must_use]
     pub fn within(patience: Duration) -> Self {
-        Self::new(Instant::now() + patience)
+        Self::new(Monotonic::now() + patience)
     }
 
     /// The same with other limits.

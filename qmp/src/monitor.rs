@@ -13,6 +13,7 @@ use crate::{
     batch::Batch,
     connection::{Connection, Shared},
     dial,
+    sync::{self, Monotonic},
 };
 
 /// A negotiated connection to a QEMU monitor. Clones share it.
@@ -67,18 +68,18 @@ impl Monitor {
     ) -> Result<Self, QmpError> {
         let io = |error| QmpError::Io(Arc::new(error));
         stream.set_nonblocking(true).map_err(io)?;
-        let stream = tokio::net::UnixStream::from_std(stream).map_err(io)?;
+        let stream = sync::UnixStream::from_std(stream).map_err(io)?;
         Self::negotiate(stream, options).await
     }
 
     async fn negotiate(
-        stream: tokio::net::UnixStream,
+        stream: sync::UnixStream,
         options: ConnectOptions,
     ) -> Result<Self, QmpError> {
         let negotiated = dial::negotiate(stream, options.deadline, options.limits).await?;
         let version = negotiated.version.clone();
         let (connection, shared) = Connection::new(negotiated, options.limits);
-        tokio::spawn(connection.run());
+        sync::spawn(connection.run());
         Ok(Self { handle: Arc::new(Handle { shared, version }) })
     }
 
@@ -104,7 +105,7 @@ impl Monitor {
     /// # Cancel safety
     /// As [`Monitor::execute`], for each command.
     pub async fn execute_all(&self, commands: Vec<Command>, deadline: Instant) -> Vec<Outcome> {
-        if deadline <= Instant::now() {
+        if deadline <= Monotonic::now() {
             let late = |_| Outcome::Unknown(UnknownReason::NotSent(QmpError::Late));
             return commands.into_iter().map(late).collect();
         }

@@ -8,13 +8,11 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
-
 use crate::{
     Command, Outcome, QmpError, UnknownReason,
     command::{Keep, Luggage},
     id::{CAPABILITIES, CommandId, Ids},
+    sync::{Mutex, Notify, oneshot},
 };
 
 /// Commands that wait to be sent, in order. A command leaves it under the lock under which its first

@@ -6,10 +6,10 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::Mutex;
-use tokio::{sync::Notify, time::timeout_at};
-
-use crate::{Event, Filter, Limits, QmpError};
+use crate::{
+    Event, Filter, Limits, QmpError,
+    sync::{Mutex, Notify, timeout_at},
+};
 
 /// The events of one subscriber, from [`crate::Monitor::subscribe`].
 ///

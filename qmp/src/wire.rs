@@ -7,12 +7,13 @@ use std::{
 };
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use tokio::{io::Interest, net::UnixStream};
+use tokio::io::Interest;
 
 use crate::{
     Limits, QmpError,
     line::{Lines, TooLong},
     message::Message,
+    sync::UnixStream,
 };
 
 /// A connected socket and what was read from it.

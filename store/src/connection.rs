@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::StoreError;
+use crate::sync::Mutex;
 
 /// Steadfast's own writers wait at the gate. What SQLite itself waits for is a write-ahead log being recovered, or a program
 /// that does not know the gate.

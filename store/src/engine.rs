@@ -11,7 +11,6 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use std::time::Instant;
 
 use rusqlite::Connection;
 use uuid::Uuid;
@@ -25,6 +24,7 @@ use crate::meta;
 use crate::queue::{Commit, Job, Lead, Queue, Ran, Slot};
 use crate::section::Section;
 use crate::store::Flush;
+use crate::sync::Monotonic;
 
 /// A checkpoint costs two fsyncs and up to milliseconds; a log of this many pages (about 400 KB) is read in 0.3 ms by the first
 /// process that opens the store.
@@ -97,10 +97,10 @@ impl Engine<'_> {
                 .filter_map(|slot| slot.take())
                 .for_each(|job| job.settle(Err(cause.clone())));
         };
-        for slot in self.shared.queue.take_late(Instant::now()) {
+        for slot in self.shared.queue.take_late(Monotonic::now()) {
             if let Some(job) = slot.take() {
                 job.settle(Err(StoreError::Gate {
-                    waited: slot.since.elapsed(),
+                    waited: Monotonic::now().saturating_duration_since(slot.since),
                     source: source.clone(),
                 }));
             }
@@ -274,7 +274,7 @@ impl Engine<'_> {
     }
 
     fn trim(&mut self) -> Result<(), StoreError> {
-        let _entered = self.shared.gate.enter(Uuid::nil(), "trim", Instant::now())?;
+        let _entered = self.shared.gate.enter(Uuid::nil(), "trim", Monotonic::now())?;
         self.begin(Commit::Intent)?;
         let connection = &self.open()?.connection;
         let trimmed = history::trim(connection);

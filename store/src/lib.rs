@@ -60,6 +60,7 @@ mod schema;
 mod section;
 mod snapshot;
 mod store;
+mod sync;
 mod userdata;
 
 pub use claim::ClaimRow;

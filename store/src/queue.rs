@@ -6,11 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
 use uuid::Uuid;
 
 use crate::error::{SectionError, StoreError};
 use crate::section::Section;
+use crate::sync::{Condvar, Mutex};
 
 /// What a section must survive once it was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,12 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::Mutex;
 use steadfast_locks::LockTable;
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::backup;
@@ -24,6 +21,7 @@ use crate::salvage;
 use crate::schema::{self, Standing};
 use crate::section::Section;
 use crate::snapshot::{self, Snapshot};
+use crate::sync::{Monotonic, Mutex, mpsc, oneshot, sleep_until, thread};
 
 /// The first SQLite whose write-ahead log does not lose a reset (3.51.3).
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -87,7 +85,7 @@ pub struct Store {
     gate_timeout: Duration,
     process: u32,
     store: Uuid,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writer: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
 impl Store {
@@ -111,7 +109,7 @@ impl Store {
         let access = if options.read_only { Access::Read } else { Access::Write };
         let path = folder.join(DATABASE);
         let gate = Gate::new(options.locks, &folder.join(LOCKS));
-        let until = Instant::now() + options.gate_timeout;
+        let until = Monotonic::now() + options.gate_timeout;
         let run_folder = canonical(&options.run_folder)?;
         if !exists(&path)? {
             if access == Access::Read {
@@ -178,7 +176,7 @@ impl Store {
         let answered = tokio::select! {
             biased;
             answered = &mut answer => answered,
-            () = tokio::time::sleep_until(slot.deadline.into()) => {
+            () = sleep_until(slot.deadline.into()) => {
                 if let Some(job) = slot.take() {
                     drop(job);
                     return Err(self.timed_out(slot).into());
@@ -203,10 +201,10 @@ impl Store {
         R: Send + 'static,
         E: Send + 'static,
     {
-        let (reply, answer) = std::sync::mpsc::sync_channel(1);
+        let (reply, answer) = mpsc::sync_channel(1);
         let slot = self.submit(request, closure, move |result| drop(reply.send(result)))?;
         let answered =
-            match answer.recv_timeout(slot.deadline.saturating_duration_since(Instant::now())) {
+            match answer.recv_timeout(slot.deadline.saturating_duration_since(Monotonic::now())) {
                 Ok(answered) => Ok(answered),
                 Err(_) => {
                     if let Some(job) = slot.take() {
@@ -261,7 +259,7 @@ impl Store {
     /// Takes the gate.
     pub fn salvage_log(&self) -> Result<bool, StoreError> {
         self.check_process()?;
-        let until = Instant::now() + self.gate_timeout;
+        let until = Monotonic::now() + self.gate_timeout;
         let _entered = self.shared.gate.enter(Uuid::nil(), "check", until)?;
         salvage::put_back(&self.shared.pool).map_err(|error| error.at(self.shared.pool.path()))
     }
@@ -284,7 +282,7 @@ impl Store {
         }
         self.start_writer()?;
         let mut request = request;
-        let now = Instant::now();
+        let now = Monotonic::now();
         let deadline = request.deadline.unwrap_or(now + self.gate_timeout);
         let keep = request.keep.take();
         let job: Box<dyn Job> =
@@ -298,7 +296,7 @@ impl Store {
         let mut writer = self.writer.lock();
         if writer.is_none() {
             let shared = self.shared.clone();
-            let thread = std::thread::Builder::new()
+            let thread = thread::Builder::new()
                 .name("store-writer".to_owned())
                 .spawn(move || engine::run(&shared));
             *writer =
@@ -310,7 +308,9 @@ impl Store {
     }
 
     fn timed_out(&self, slot: &Slot) -> StoreError {
-        self.shared.gate.timed_out(slot.domain, slot.since.elapsed())
+        self.shared
+            .gate
+            .timed_out(slot.domain, Monotonic::now().saturating_duration_since(slot.since))
     }
 
     fn check_process(&self) -> Result<(), StoreError> {

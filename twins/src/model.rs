@@ -60,6 +60,19 @@ pub fn explore(
     row.print("holds", is_deep && began.elapsed() >= LONGEST);
 }
 
+/// Runs `body` in one order, for what has to be there before an exploration begins.
+pub fn prepare(body: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.max_branches = STEPS;
+    builder.max_permutations = Some(1);
+    builder.check(move || {
+        World::begin();
+        body();
+        settle();
+        World::end();
+    });
+}
+
 thread_local! {
     static RUNNING: RefCell<Option<Row>> = const { RefCell::new(None) };
 }

@@ -7,6 +7,7 @@ mod crash_lines;
 mod demo;
 mod guest;
 mod install;
+mod mutants;
 mod prove;
 mod step;
 mod stop;
@@ -21,6 +22,7 @@ cargo xtask VERB
   demo      play the story of a VM on a real QEMU, with folders of its own
   test      everything that must hold before a change is merged
   prove     model checkers, crashes and power cuts over the production code [--deep] [--only NAME]
+  mutants   whether the tests of protocol/ and locks/ see every small change of them; part of prove --deep
   guest     fetch and build the guest of the demo, and nothing else
   bench     not built yet
   xencheck  not built yet";
@@ -48,6 +50,7 @@ fn verb(arguments: &[&str]) -> Result<()> {
             install::tools()?;
             guest::image().map(drop)
         }
+        ["mutants"] => mutants::run(),
         ["sweep"] => demo::sweeper::sweep(),
         ["bench"] => Err(Stop::usage("`bench` is not built yet: it has an issue of its own")),
         ["xencheck"] => Err(Stop::usage("`xencheck` is not built yet: it has an issue of its own")),

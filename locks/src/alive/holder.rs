@@ -240,4 +240,10 @@ mod tests {
             Path::new("/run/a/alive")
         );
     }
+
+    #[test]
+    fn a_path_below_a_file_is_an_error_and_not_its_folder() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(real_path(&file.path().join("run")).is_err());
+    }
 }

@@ -145,4 +145,15 @@ mod tests {
             assert_eq!(pid_in(&bad), None);
         }
     }
+
+    #[test]
+    fn two_files_of_one_number_are_told_apart_by_what_is_in_them() {
+        let nonces = [(); 3].map(|()| fresh_nonce().unwrap());
+        assert!(nonces[0] != nonces[1] && nonces[1] != nonces[2]);
+        let identity = AliveIdentity { device: 1, inode: 2, nonce: nonces[0], boot: String::new() };
+        assert_eq!(identity.place(), (1, 2));
+        assert_eq!(identity.is_in(&content(nonces[0])), Some(true));
+        assert_eq!(identity.is_in(&content(nonces[1])), Some(false));
+        assert_eq!(identity.is_in(b"something else"), None);
+    }
 }

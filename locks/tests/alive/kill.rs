@@ -117,3 +117,15 @@ fn a_holder_that_may_not_be_looked_into_is_an_error_and_not_nobody() {
     // The kernel's own table shows everybody that the lock is gone, so unreadable processes raise no doubt.
     assert!(seen_by_nobody(&|| resolved() == Some(Fate::Dead)));
 }
+
+#[test]
+fn who_holds_a_copy_of_the_file_is_not_its_holder() {
+    let generation = Generation::new();
+    let copy = generation.folder.path().join("copy");
+    std::fs::copy(&generation.path, &copy).unwrap();
+    let inode = std::os::unix::fs::MetadataExt::ino(&copy.metadata().unwrap());
+    let identity = AliveIdentity { inode, ..generation.identity.clone() };
+    let running = Running::start(&copy, &identity).unwrap();
+    assert_eq!(holder(&identity, None).unwrap(), Some(running.process));
+    assert_eq!(holder(&generation.identity, Some(running.process)).unwrap(), None);
+}

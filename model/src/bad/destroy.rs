@@ -24,7 +24,7 @@ pub(super) async fn one_look<P: Platform<Spec = Gadget>>(
     };
     let looked = write(platform, None, domain, View::row().probed(), look).await?;
     let (generation, alive) = looked.ok_or(Conflict::Gone)?;
-    if alive != Alive::Free {
+    if alive == Alive::Held {
         platform.kill(domain, generation).await.map_err(Error::Platform)?;
         let exited = platform.exited(domain, generation, Patience::Kernel).await;
         if !exited.map_err(Error::Platform)? {

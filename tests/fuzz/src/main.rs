@@ -24,6 +24,8 @@ static MEMORY: Counted = Counted;
 
 /// How many hunts go on at a time.
 const AT_ONCE: usize = 2;
+/// As many inputs of a hunt as the tree keeps for one target: short and long ones alike.
+const MOST_KEPT: usize = 40;
 /// More than any input needs: a process that wants more is ended by it.
 const MEMORY_OF_A_HUNT: u64 = 8 << 30;
 
@@ -134,7 +136,8 @@ fn grow(options: &Options) -> io::Result<bool> {
         tell(target, found)?;
         return Ok(false);
     }
-    let kept = distil(target, catch.interesting);
+    let all = distil(target, catch.interesting);
+    let kept: Vec<_> = all.iter().step_by(all.len().div_ceil(MOST_KEPT).max(1)).cloned().collect();
     corpus.replace_kept(&kept)?;
     println!("{}: {} inputs kept of {} tried", target.name, kept.len(), catch.inputs);
     Ok(true)

@@ -10,7 +10,10 @@ use super::points::{Breadth, Context, Depth, Point, Points, contexts};
 use super::row::{Row, Story, replay, wanted_points};
 
 /// How often a point is aimed at before it counts as missed.
-const TRIES: usize = 8;
+pub(crate) const TRIES: usize = 8;
+
+/// How often a verb has to come to its end without an effect for it to be one that comes by chance.
+pub(crate) const ABSENCES: usize = 2;
 
 /// How a verb may end of which only a child was killed, beside how it ends.
 const BEREFT: [i32; 3] = [1, 8, 9];
@@ -123,6 +126,8 @@ impl Matrix<'_> {
     /// Kills at the point, if need be in several runs; false where none came to it.
     fn kill(&mut self, point: &Point, number: usize, story: &Story) -> Result<bool> {
         let ways = match Depth::wanted() {
+            // What the verb is to mend is not to be mended before.
+            _ if !self.case.finds.is_empty() => vec![Repair::Never],
             Depth::Deep => vec![Repair::First, Repair::Never],
             Depth::Short if number.is_multiple_of(2) => vec![Repair::First],
             Depth::Short => vec![Repair::Never],
@@ -131,7 +136,8 @@ impl Matrix<'_> {
             let mut tries = 0;
             while !self.try_once(point, way, story)? {
                 tries += 1;
-                if tries == TRIES {
+                let is_absent = point.in_run(&self.last).is_none();
+                if tries == TRIES || (is_absent && tries >= ABSENCES) {
                     return Ok(false);
                 }
             }

@@ -7,7 +7,7 @@ use std::{
 
 use steadfast_device::{DeviceName, Document};
 use steadfast_locks::{
-    Fast, Level, LockError, Owner, OwnerNote, Permit, alive,
+    Fast, Level, LockError, Owner, OwnerNote, Permit, ProcessId, alive,
     process::{Pidfd, Waited},
 };
 use steadfast_protocol::{Entry, Generation, Phase, Then};
@@ -34,6 +34,8 @@ use crate::{
 const LOOKS: usize = 3;
 /// How long a QEMU that hung up may take to die.
 const DEATH: Duration = Duration::from_secs(1);
+/// How often one that cannot be waited for is looked at.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// One device of the record.
 pub(super) struct Recorded {
@@ -182,14 +184,15 @@ async fn live(
 ) -> Result<Option<Survey>, Error> {
     let berth = &host.folders.berth(subject.domain, Generation(record.row.generation));
     let devices = record.user_devices();
-    let pid = match fate(record, berth)? {
-        alive::Fate::Living(process) => process.map(|process| process.pid),
+    let process = match fate(record, berth)? {
+        alive::Fate::Living(process) => process,
         alive::Fate::Unknown(_) => None,
         alive::Fate::Dead => return confirm_dead(host, subject, record, berth, deadline).await,
     };
+    let pid = process.map(|process| process.pid);
     match sighting::look(host, berth, &subject.name, deadline).await? {
         Round::Moved => Ok(None),
-        Round::Lost(_) if ends(record, deadline).await? => Ok(None),
+        Round::Lost(_) if ends(record, berth, process, deadline).await? => Ok(None),
         Round::Lost(_) if fate(record, berth)? == alive::Fate::Dead => Ok(None),
         Round::Silent(words) | Round::Lost(words) => {
             let detail = format!("{} lives: {words}", of_pid("its QEMU", pid));
@@ -252,13 +255,27 @@ async fn confirm_dead(
     Ok(Some(Survey::one(found, now.user_devices())))
 }
 
-/// A QEMU that is ending hangs up first. Its death is seen on the next look.
-async fn ends(record: &Record, deadline: Instant) -> Result<bool, Error> {
-    let process = record::process(&record.row)?.and_then(|run| run.process);
-    let Some(process) = process else { return Ok(false) };
-    let Some(pidfd) = Pidfd::open(process).map_err(unreadable)? else { return Ok(true) };
+/// A QEMU that is ending hangs up first. Its death is seen on the next look. Where its spawner died before it recorded the
+/// process, the process is the one that holds the alive lock; in its last moments it has no descriptors to be found by.
+async fn ends(
+    record: &Record,
+    berth: &Berth,
+    seen: Option<ProcessId>,
+    deadline: Instant,
+) -> Result<bool, Error> {
     let until = deadline.min(Instant::now() + DEATH);
-    Ok(pidfd.exited(Some(until)).await.map_err(unreadable)? == Waited::Exited)
+    let recorded = record::process(&record.row)?.and_then(|run| run.process);
+    if let Some(process) = recorded.or(seen) {
+        let Some(pidfd) = Pidfd::open(process).map_err(unreadable)? else { return Ok(true) };
+        return Ok(pidfd.exited(Some(until)).await.map_err(unreadable)? == Waited::Exited);
+    }
+    while fate(record, berth)? != alive::Fate::Dead {
+        if Instant::now() >= until {
+            return Ok(false);
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+    Ok(true)
 }
 
 fn of_pid(what: &str, pid: Option<u32>) -> String {

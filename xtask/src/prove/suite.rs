@@ -45,7 +45,12 @@ pub(crate) enum Part {
         /// Their path.
         filter: &'static str,
     },
-    /// A program of a package that knows `--deep` and `--only`.
+    /// A verb of this very program.
+    Verb {
+        /// The verb.
+        verb: &'static str,
+    },
+    /// A program of a package that knows `--only`.
     Program {
         /// The package.
         package: &'static str,
@@ -107,8 +112,8 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "loom",
         about: "threads in every order, within a process",
-        parts: &[loom("steadfast-locks")],
-        at_least: 8,
+        parts: &[loom("steadfast-locks"), loom("steadfast-store"), loom("steadfast-qmp")],
+        at_least: 20,
         needs_qemu: false,
         deep_only: false,
     },
@@ -143,7 +148,7 @@ pub(crate) const SUITES: &[Suite] = &[
         name: "fuzz",
         about: "inputs that nobody would think of, against everything that reads input",
         parts: &[Part::Hunt],
-        at_least: 6,
+        at_least: 8,
         needs_qemu: false,
         deep_only: false,
     },
@@ -160,6 +165,22 @@ pub(crate) const SUITES: &[Suite] = &[
         at_least: 40,
         needs_qemu: true,
         deep_only: false,
+    },
+    Suite {
+        name: "guards",
+        about: "the protocol without each of its guards in turn: a check has to miss it",
+        parts: &[Part::Program { package: "steadfast-model", program: "guards" }],
+        at_least: 30,
+        needs_qemu: false,
+        deep_only: true,
+    },
+    Suite {
+        name: "mutants",
+        about: "one operator, guard or result of protocol/ and locks/ changed at a time: a test has to see it",
+        parts: &[Part::Verb { verb: "mutants" }],
+        at_least: 1,
+        needs_qemu: false,
+        deep_only: true,
     },
 ];
 
@@ -215,6 +236,9 @@ impl Part {
                 command.args(["--", "--nocapture", "--test-threads", "1", filter]);
                 command
             }
+            Self::Verb { verb } => {
+                step::cargo(&["run", "--quiet", "--package", "xtask", "--", verb])
+            }
             Self::Program { package, program } => {
                 let mut command = step::cargo(&[
                     "run",
@@ -225,11 +249,12 @@ impl Part {
                     "--bin",
                     program,
                 ]);
-                command.arg("--").args((form == Form::Deep).then_some("--deep"));
+                command.arg("--");
                 command.args(only.iter().flat_map(|row| ["--only", row]));
                 command
             }
         };
+        // Every check knows its long form by this.
         if form == Form::Deep {
             command.env("STEADFAST_PROOF", "deep");
         }

@@ -1,9 +1,10 @@
 //! A damaged database: what is read from it is what was once committed, or an error; never anything else, and never the end
 //! of the process.
 //!
-//! An input is a list of lines: `flip FILE BYTE BIT`, `set FILE BYTE VALUE`, `cut FILE BYTE`, `zero FILE BYTE LENGTH`,
+//! An input is a list of lines: `flip FILE BYTE BIT`, `text FILE NTH BIT` (a letter or digit, so
+//! mostly what rows say), `set FILE BYTE VALUE`, `cut FILE BYTE`, `zero FILE BYTE LENGTH`,
 //! `noise FILE BYTE LENGTH`, `grow FILE LENGTH`, `copy FILE FROM TO` (whole pages); FILE is `db` or `wal`. Numbers are taken modulo
-//! what there is.
+//! what there is. Where the first line is `checkpointed`, every commit is in the database and there is no log.
 
 mod disk;
 mod state;
@@ -21,6 +22,8 @@ pub(super) const TARGET: Target = Target {
     words: &[
         "flip db ",
         "flip wal ",
+        "text db ",
+        "checkpointed\n",
         "set db ",
         "set wal ",
         "cut db ",

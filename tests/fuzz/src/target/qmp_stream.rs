@@ -163,26 +163,36 @@ impl Seen {
             .map(|line| serde_json::from_slice(line).ok())
             .collect();
         let values = || lines.iter().flatten();
+        let is_ours = |line: &&Value| {
+            line["id"].as_str().is_some_and(|id| said.read.contains_key(id) && !id.ends_with("-0"))
+        };
         for outcome in &self.outcomes {
-            let is_said = |key: &str, value: &Value| {
-                values().any(|line| {
-                    line["id"].is_string() && line.get(key).is_some_and(|said| said == value)
-                })
-            };
             match outcome {
                 Outcome::Done(value) => {
-                    assert!(is_said("return", value), "{value} was never answered")
+                    let fits = |line: &Value| line.get("return") == Some(value);
+                    assert!(
+                        values().filter(is_ours).any(fits),
+                        "{value} was never answered to a command that was read"
+                    );
                 }
                 Outcome::Refused(refusal) => {
+                    let error = |line: &Value, part: &str| line["error"][part].clone();
                     let fits = |line: &Value| {
-                        line["error"]["class"] == refusal.class
-                            && line["error"]["desc"] == refusal.desc
+                        error(line, "class") == refusal.class.as_str()
+                            && error(line, "desc") == refusal.desc.as_str()
                     };
-                    assert!(values().any(fits), "{refusal:?} was never answered");
+                    assert!(
+                        values().filter(is_ours).any(fits),
+                        "{refusal:?} was never answered to a command that was read"
+                    );
                 }
                 Outcome::Unknown(reason) => is_well_said(&reason.cause().to_string()),
             }
         }
+        let known = self.outcomes.iter().filter(|outcome| !matches!(outcome, Outcome::Unknown(_)));
+        let answered: BTreeSet<&str> =
+            values().filter(is_ours).filter_map(|line| line["id"].as_str()).collect();
+        assert!(known.count() <= answered.len(), "more outcomes than commands that were answered");
         assert!(self.events.len() <= LIMITS.events);
         for name in &self.events {
             assert!(values().any(|line| line["event"] == name.as_str()), "{name} was never said");

@@ -22,6 +22,8 @@ pub(super) struct Disk {
     folder: TempDir,
     database: Vec<u8>,
     log: Vec<u8>,
+    /// The database with every commit in it and no log: what is in a log hides what it was written over.
+    checkpointed: Vec<u8>,
     pub(super) states: Vec<State>,
 }
 
@@ -55,12 +57,15 @@ impl Disk {
             commit(&store, step);
             states.push(State::read(&store).0);
         }
+        let whole = folder.path().join("whole");
+        store.backup(&whole).expect("a backup");
+        let checkpointed = fs::read(whole).expect("a file");
         drop(store);
         let read =
             |suffix: &str| fs::read(format!("{}{suffix}", database.display())).expect("a file");
         let (database, log) = (read(""), read("-wal"));
         assert!(log.len() > 4 * PAGE, "the log has {} bytes", log.len());
-        Self { folder, database, log, states }
+        Self { folder, database, log, checkpointed, states }
     }
 
     pub(super) fn run_folder(&self) -> PathBuf {
@@ -69,7 +74,11 @@ impl Disk {
 
     /// Writes the files into a folder as an input wants them damaged. Says whether they are.
     pub(super) fn damage(&self, input: &str, to: &Path) -> bool {
-        let (mut database, mut log) = (self.database.clone(), self.log.clone());
+        let before = match input.lines().next() {
+            Some("checkpointed") => (&self.checkpointed, &Vec::new()),
+            _ => (&self.database, &self.log),
+        };
+        let (mut database, mut log) = (before.0.clone(), before.1.clone());
         for line in input.lines().take(32) {
             let mut words = line.split(' ');
             let verb = words.next().unwrap_or_default();
@@ -84,7 +93,7 @@ impl Disk {
         fs::create_dir_all(to.join("state/locks")).expect("a folder");
         fs::write(to.join("state/steadfast.db"), &database).expect("a file");
         fs::write(to.join("state/steadfast.db-wal"), &log).expect("a file");
-        database != self.database || log != self.log
+        (&database, &log) != before
     }
 }
 
@@ -98,6 +107,13 @@ fn strike(file: &mut Vec<u8>, verb: &str, one: usize, other: usize) {
         _ if file.is_empty() => {}
         "flip" => file[at] ^= 1 << (other % 8),
         "set" => file[at] = other as u8,
+        "text" => {
+            let is_text = |byte: &&mut u8| byte.is_ascii_alphanumeric();
+            let count = file.iter().filter(|byte| byte.is_ascii_alphanumeric()).count().max(1);
+            if let Some(byte) = file.iter_mut().filter(is_text).nth(one % count) {
+                *byte ^= 1 << (other % 8);
+            }
+        }
         "zero" => file[at..end].fill(0),
         "noise" => {
             let mut random = Random::new(one as u64);

@@ -1,0 +1,110 @@
+//! Goes without each guard of the protocol in turn, and asks who notices.
+//!
+//! `guards [--short] [--only NAME] [--list]`. A guard that no scenario misses is one that nothing proves: the program then fails.
+#![forbid(unsafe_code)]
+
+mod list;
+mod tree;
+mod trial;
+
+use std::{env, path::PathBuf, process::ExitCode, time::Instant};
+
+use steadfast_model::{Proof, Verdict};
+
+use crate::{
+    list::{Guard, Listed},
+    trial::{Checks, Programs, SWITCH},
+};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("failed to try the guards: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<bool, String> {
+    let (mut only, mut is_list, mut most) = (None, false, Checks::Default);
+    let mut arguments = env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--only" => only = Some(arguments.next().ok_or("--only wants a name")?),
+            "--list" => is_list = true,
+            "--short" => most = Checks::Short,
+            other => return Err(format!("{other} is unknown")),
+        }
+    }
+    let root = tree::workspace()?;
+    let Listed { guards, mut files } =
+        list::apply(&tree::lists(&root)?, |file| tree::read(&root.join(file)))?;
+    let is_meant =
+        |guard: &&Guard| only.as_ref().is_none_or(|only| *only == format!("guard-{}", guard.name));
+    let chosen: Vec<_> = guards.iter().filter(is_meant).collect();
+    if chosen.is_empty() {
+        return Err("no guard has that name; --list names them".to_owned());
+    }
+    if is_list {
+        chosen.iter().for_each(|guard| println!("guard-{:32} {}", guard.name, guard.gone));
+        return Ok(true);
+    }
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    // Of its own: programs that go without guards must not lie where the real ones are looked for.
+    let target = target.join("guards");
+    let library = "protocol/src/lib.rs";
+    let text = match files.remove(library) {
+        Some(text) => text,
+        None => tree::read(&root.join(library))?,
+    };
+    files.insert(library.to_owned(), text + SWITCH);
+    tree::copy(&root, &target.join("tree"), &files)?;
+    let programs = Programs::build(&target.join("tree"), &target)?;
+    for checks in [Checks::Short, Checks::Units] {
+        let whole = programs.run(checks, None)?;
+        if !whole.noticed.is_empty() || whole.explored == 0 {
+            return Err(format!("with every guard in place: {:?}", whole.noticed));
+        }
+    }
+    let mut is_all = true;
+    for guard in chosen {
+        is_all &= go_without(&programs, guard, most)?;
+    }
+    Ok(is_all)
+}
+
+/// Whether any scenario noticed.
+fn go_without(programs: &Programs, guard: &Guard, most: Checks) -> Result<bool, String> {
+    let begun = Instant::now();
+    let name = Some(guard.name.as_str());
+    let mut said = programs.run(Checks::Short, name)?;
+    if said.noticed.is_empty() && most != Checks::Short {
+        let more = programs.run(most, name)?;
+        said.explored += more.explored;
+        said.noticed = more.noticed;
+    }
+    let units = programs.run(Checks::Units, name)?;
+    let list = |names: &[String]| match names {
+        [] => "nobody".to_owned(),
+        names => names.join(", "),
+    };
+    println!("guard-{}, {}: without it {}", guard.name, guard.place, guard.gone);
+    println!("    scenarios: {}", list(&said.noticed));
+    println!("    decisions: {}", list(&units.noticed));
+    let proof = Proof {
+        name: &format!("guard-{}", guard.name),
+        engine: "control",
+        processes: None,
+        crashes: None,
+        explored: usize::try_from(said.explored).unwrap_or(usize::MAX),
+        unit: "states",
+        bound: None,
+        took: begun.elapsed(),
+        verdict: if said.noticed.is_empty() { Verdict::Holds } else { Verdict::Found },
+        expected: Verdict::Found,
+    };
+    println!("{}", proof.line());
+    Ok(proof.is_as_expected())
+}

@@ -1,0 +1,15 @@
+//! What the callers and the writer of one process meet by. Under `cfg(loom)` these are twins that explore every order of
+//! events; no other line of this crate knows of it.
+
+#[cfg(not(loom))]
+pub(crate) use {
+    parking_lot::{Condvar, Mutex},
+    std::sync::mpsc,
+    std::thread,
+    std::time::Instant as Monotonic,
+    tokio::sync::oneshot,
+    tokio::time::sleep_until,
+};
+
+#[cfg(loom)]
+pub(crate) use steadfast_twins::{Condvar, Monotonic, Mutex, mpsc, oneshot, sleep_until, thread};

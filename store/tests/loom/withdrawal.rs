@@ -1,0 +1,97 @@
+//! A section that its caller takes back at the moment the writer takes it up: one of the two has it.
+
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use steadfast_twins::{Bound, Sides, advance, block_on, explore, settle, thread};
+
+use crate::place::{Fate, PATIENCE, Place, soon};
+
+#[test]
+fn a_section_whose_future_is_dropped_runs_whole_or_never() {
+    let (place, sides) = (Place::new(), Sides::new());
+    let seen = sides.clone();
+    explore("store-dropped-section-against-writer", 3, Bound::Preemptions(3), move || {
+        let fate = Fate::new();
+        let caller = thread::spawn({
+            let (fate, place) = (fate.clone(), place.clone());
+            move || {
+                let store = place.open();
+                let mut future = pin!(store.section(fate.request(), fate.section()));
+                let _once = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            }
+        });
+        caller.join().unwrap();
+        settle();
+        fate.assert_over();
+        seen.met(fate.ran() > 0);
+    });
+    sides.assert_both_met();
+}
+
+#[test]
+fn a_deadline_that_comes_as_the_writer_takes_a_section_up_tells_what_became_of_it() {
+    let (place, sides) = (Place::new(), Sides::new());
+    let seen = sides.clone();
+    explore("store-deadline-against-writer", 4, Bound::Preemptions(2), move || {
+        let fate = Fate::new();
+        let caller = thread::spawn({
+            let (fate, place, deadline) = (fate.clone(), place.clone(), soon());
+            move || {
+                let store = place.open();
+                store.section_blocking(fate.request_until(deadline), fate.section())
+            }
+        });
+        advance(PATIENCE);
+        let told = caller.join().unwrap();
+        settle();
+        fate.assert_as_told(&told);
+        seen.met(told.is_ok());
+    });
+    sides.assert_both_met();
+}
+
+#[test]
+fn a_task_s_deadline_that_comes_as_the_writer_takes_a_section_up_tells_what_became_of_it() {
+    let (place, sides) = (Place::new(), Sides::new());
+    let seen = sides.clone();
+    explore("store-deadline-of-a-task-against-writer", 4, Bound::Preemptions(2), move || {
+        let fate = Fate::new();
+        let caller = thread::spawn({
+            let (fate, place, deadline) = (fate.clone(), place.clone(), soon());
+            move || {
+                let store = place.open();
+                block_on(store.section(fate.request_until(deadline), fate.section()))
+            }
+        });
+        advance(PATIENCE);
+        let told = caller.join().unwrap();
+        settle();
+        fate.assert_as_told(&told);
+        seen.met(told.is_ok());
+    });
+    sides.assert_both_met();
+}
+
+#[test]
+fn a_deadline_that_comes_as_another_process_leaves_the_gate_tells_what_became_of_the_section() {
+    let (place, sides) = (Place::new(), Sides::new());
+    let seen = sides.clone();
+    explore("store-deadline-against-gate", 5, Bound::Preemptions(2), move || {
+        let (fate, gate) = (Fate::new(), place.hold_gate());
+        let caller = thread::spawn({
+            let (fate, place, deadline) = (fate.clone(), place.clone(), soon());
+            move || {
+                let store = place.open();
+                store.section_blocking(fate.request_until(deadline), fate.section())
+            }
+        });
+        advance(PATIENCE);
+        drop(gate);
+        let told = caller.join().unwrap();
+        settle();
+        fate.assert_as_told(&told);
+        seen.met(told.is_ok());
+    });
+    sides.assert_both_met();
+}
