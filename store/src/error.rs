@@ -209,6 +209,10 @@ impl From<rusqlite::Error> for StoreError {
             ErrorCode::SystemIoFailure if failure.extended_code == ffi::SQLITE_IOERR_SHMSIZE => {
                 Self::Full { path: PathBuf::new() }
             }
+            // The file ends where it should not.
+            ErrorCode::SystemIoFailure if failure.extended_code == ffi::SQLITE_IOERR_SHORT_READ => {
+                Self::Malformed(Arc::new(error))
+            }
             ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => {
                 Self::Disk { path: PathBuf::new(), source: Arc::new(error) }
             }

@@ -219,7 +219,7 @@ fn sqlite_check(connection: &Connection, found: &mut Vec<Damage>) -> Result<(), 
 fn is_of_disk(line: &str) -> bool {
     let codes = line.split("error code=").skip(1);
     let mut codes = codes.filter_map(|rest| rest.split_whitespace().next()?.parse::<i32>().ok());
-    codes.any(|code| code & 0xff == ffi::SQLITE_IOERR)
+    codes.any(|code| code & 0xff == ffi::SQLITE_IOERR && code != ffi::SQLITE_IOERR_SHORT_READ)
 }
 
 fn disk_error() -> rusqlite::Error {
