@@ -201,7 +201,8 @@ impl<S: Shared<Stage>> Platform for Live<S> {
                 };
                 let result = section(&mut tx);
                 stage.commit(at, domain, &seen, *tx);
-                (!stage.is_abandoned(at)).then_some(Ok(result))
+                let result = if stage.fails(at) { Err(()) } else { Ok(result) };
+                (!stage.is_abandoned(at)).then_some(result)
             })
             .await;
         drop(permit);
@@ -235,10 +236,12 @@ impl<S: Shared<Stage>> Platform for Live<S> {
                 };
                 let decided = section(&mut tx);
                 stage.commit(at, domain, &View::row(), *tx);
-                if !decided {
+                let launched = if stage.fails(at) { Err(()) } else { Ok(decided) };
+                let spawns = launched == Ok(true);
+                if !spawns {
                     stage.free_fast(at);
                 }
-                (decided || !stage.is_abandoned(at)).then_some(Ok(decided))
+                (spawns || !stage.is_abandoned(at)).then_some(launched)
             })
             .await?;
         if !decided {

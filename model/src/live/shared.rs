@@ -15,7 +15,7 @@ macro_rules! shared {
     ($(#[$meta:meta])* $name:ident, $($sync:tt)+) => {
         $(#[$meta])*
         #[derive(Debug)]
-        pub struct $name<T>($($sync)+::Arc<($($sync)+::Mutex<T>, $($sync)+::Condvar)>);
+        pub struct $name<T>($($sync)+::Arc<($($sync)+::Mutex<(T, usize)>, $($sync)+::Condvar)>);
 
         impl<T> Clone for $name<T> {
             fn clone(&self) -> Self {
@@ -25,20 +25,26 @@ macro_rules! shared {
 
         impl<T: Send + 'static> $crate::live::Shared<T> for $name<T> {
             fn share(value: T) -> Self {
-                let parts = ($($sync)+::Mutex::new(value), $($sync)+::Condvar::new());
+                // Beside the value: how many wait for it to change.
+                let parts = ($($sync)+::Mutex::new((value, 0)), $($sync)+::Condvar::new());
                 Self($($sync)+::Arc::new(parts))
             }
 
             fn until<R>(&self, mut look: impl FnMut(&mut T) -> Option<R>) -> R {
                 use ::std::sync::PoisonError;
                 let (mutex, changed) = &*self.0;
-                let mut value = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut inside = mutex.lock().unwrap_or_else(PoisonError::into_inner);
                 loop {
-                    if let Some(said) = look(&mut value) {
-                        changed.notify_all();
+                    if let Some(said) = look(&mut inside.0) {
+                        // For a model checker every call is a step of its own.
+                        if inside.1 > 0 {
+                            changed.notify_all();
+                        }
                         return said;
                     }
-                    value = changed.wait(value).unwrap_or_else(PoisonError::into_inner);
+                    inside.1 += 1;
+                    inside = changed.wait(inside).unwrap_or_else(PoisonError::into_inner);
+                    inside.1 -= 1;
                 }
             }
         }

@@ -23,6 +23,8 @@ pub struct Stage {
     lives: Vec<usize>,
     /// The world as it was when each process was last answered: what it says at its end has to be so there.
     seen: Vec<World>,
+    /// Whose section is committed, and answered with a failure all the same.
+    failing: Option<usize>,
     /// What was broken, and who did what up to there.
     violation: Option<&'static str>,
     tale: Option<Vec<String>>,
@@ -57,6 +59,7 @@ impl Stage {
             answered,
             lives,
             seen,
+            failing: None,
             violation: None,
             tale: None,
             described: String::new(),
@@ -164,6 +167,14 @@ impl Stage {
 
     fn answer(&mut self, at: usize, choice: Choice) -> Option<Answer> {
         let mut run = self.slot(at).run.take()?;
+        // The section is the process's own to run: here it is answered plainly, and fails when it is committed.
+        let choice = if choice == Choice::ErrAfter {
+            self.state.world.spend(&run, choice);
+            self.failing = Some(at);
+            Choice::Plain
+        } else {
+            choice
+        };
         let answer = self.state.world.answer(at, &mut run, choice, self.scenario.broken);
         self.slot(at).run = Some(run);
         answer
@@ -199,6 +210,11 @@ impl Stage {
             self.end(at, 0, Ending::Dropped);
         }
         abandoned
+    }
+
+    /// Whether what was just committed is answered with a failure.
+    pub(super) fn fails(&mut self, at: usize) -> bool {
+        self.failing.take_if(|failing| *failing == at).is_some()
     }
 
     pub(super) fn free_fast(&mut self, at: usize) {

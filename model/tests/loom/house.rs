@@ -1,0 +1,188 @@
+//! How a race is played under loom.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use steadfast_locks::lockdep;
+use steadfast_model::{
+    Act, Choice, Proof, Scenario, Verdict,
+    live::{Blow, Director, Obedient, Offer, Show, Stage},
+};
+
+steadfast_model::shared! {
+    /// For loom's threads.
+    Loom, loom::sync
+}
+
+/// The first process is killed at its so-manieth call; so many of the commands it was sending stay on the wire.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Killed {
+    pub(crate) call: usize,
+    pub(crate) sent: usize,
+}
+
+impl Director for Killed {
+    fn strike(&mut self, offer: &Offer<'_>) -> Option<Blow> {
+        let first = offer.at == 0 && offer.state.endings(0).is_empty();
+        let sent = self.sent.min(offer.sending);
+        (first && offer.number == self.call).then_some(Blow::Kill(sent))
+    }
+
+    fn answer(&mut self, offer: &Offer<'_>) -> Option<Choice> {
+        Obedient.answer(offer)
+    }
+
+    fn act(&mut self, acts: &[Act]) -> Option<Act> {
+        Obedient.act(acts)
+    }
+}
+
+/// A race, and what has to come of it.
+struct Race {
+    name: &'static str,
+    scenario: fn() -> Scenario,
+    kills: Vec<Option<Killed>>,
+    expected: Verdict,
+}
+
+/// Nobody is killed.
+pub(crate) fn race(name: &'static str, scenario: fn() -> Scenario) {
+    Race { name, scenario, kills: vec![None], expected: Verdict::Holds }.play();
+}
+
+/// The first process is killed, at each of these calls in turn.
+pub(crate) fn killed(name: &'static str, kills: &[(usize, usize)], scenario: fn() -> Scenario) {
+    let kills = kills.iter().map(|(call, sent)| Some(Killed { call: *call, sent: *sent }));
+    Race { name, scenario, kills: kills.collect(), expected: Verdict::Holds }.play();
+}
+
+/// A rule is broken on purpose, and that has to be found.
+pub(crate) fn found(name: &'static str, kill: Option<Killed>, scenario: fn() -> Scenario) {
+    Race { name, scenario, kills: vec![kill], expected: Verdict::Found }.play();
+}
+
+/// How far a race is explored.
+struct Reach {
+    preemptions: usize,
+    time: Duration,
+}
+
+impl Reach {
+    fn of_this_run() -> Self {
+        if std::env::var_os("STEADFAST_PROOF").is_some_and(|form| form == "deep") {
+            Self { preemptions: 3, time: Duration::from_secs(1200) }
+        } else {
+            Self { preemptions: 2, time: Duration::from_secs(12) }
+        }
+    }
+
+    /// loom looks at the clock only now and then.
+    const GLANCE: usize = 200;
+}
+
+impl Race {
+    fn play(&self) {
+        let (begun, reach) = (Instant::now(), Reach::of_this_run());
+        let executions = Arc::new(AtomicUsize::new(0));
+        let mut bound = format!("preemption bound {}", reach.preemptions);
+        let mut verdict = Verdict::Holds;
+        let share = reach.time / u32::try_from(self.kills.len()).unwrap_or(u32::MAX);
+        for kill in &self.kills {
+            let each = Instant::now();
+            if self.explore(*kill, &reach, share, &executions).is_err() {
+                verdict = match self.expected {
+                    Verdict::Found => Verdict::Found,
+                    _ => Verdict::Violated,
+                };
+                break;
+            }
+            if each.elapsed() >= share {
+                bound = format!("preemption bound {}, {:?}", reach.preemptions, reach.time);
+            }
+        }
+        let proof = Proof {
+            name: self.name,
+            engine: "loom",
+            processes: Some((self.scenario)().slots.len()),
+            crashes: Some(usize::from(self.kills.iter().any(Option::is_some))),
+            explored: executions.load(Ordering::Relaxed),
+            unit: "executions",
+            bound: Some(&bound),
+            took: begun.elapsed(),
+            verdict,
+            expected: self.expected,
+        };
+        println!("{}", proof.line());
+        assert!(proof.is_as_expected(), "{}", self.name);
+    }
+
+    /// What goes wrong is played once more, and told: schedules come in the same order each time.
+    fn explore(
+        &self,
+        kill: Option<Killed>,
+        reach: &Reach,
+        time: Duration,
+        executions: &Arc<AtomicUsize>,
+    ) -> Result<(), ()> {
+        let before = executions.load(Ordering::Relaxed);
+        let first = AssertUnwindSafe(|| self.check(kill, reach, Some(time), executions, None));
+        if catch_unwind(first).is_ok() {
+            return Ok(());
+        }
+        let failed = executions.load(Ordering::Relaxed) - before;
+        println!("{}: execution {failed}, {kill:?}", self.name);
+        let again = Arc::new(AtomicUsize::new(0));
+        let told = AssertUnwindSafe(|| self.check(kill, reach, None, &again, Some(failed)));
+        assert!(catch_unwind(told).is_err(), "what was found is not found again");
+        Err(())
+    }
+
+    fn check(
+        &self,
+        kill: Option<Killed>,
+        reach: &Reach,
+        time: Option<Duration>,
+        executions: &Arc<AtomicUsize>,
+        told: Option<usize>,
+    ) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(reach.preemptions);
+        builder.max_branches = 100_000;
+        builder.max_duration = time;
+        builder.checkpoint_interval = Reach::GLANCE;
+        let (scenario, executions) = (self.scenario, Arc::clone(executions));
+        lockdep::unchecked(|| {
+            builder.check(move || {
+                let number = executions.fetch_add(1, Ordering::Relaxed) + 1;
+                let stage = match kill {
+                    Some(kill) => Stage::new(scenario(), kill),
+                    None => Stage::new(scenario(), Obedient),
+                };
+                play(if told == Some(number) { stage.telling() } else { stage });
+            });
+        });
+    }
+}
+
+fn play(stage: Stage) {
+    let show = Show::<Loom<Stage>>::new(stage);
+    let mut parts = show.parts();
+    let qemu = parts.pop();
+    let processes: Vec<_> = parts.into_iter().map(loom::thread::spawn).collect();
+    if let Some(qemu) = qemu {
+        qemu();
+    }
+    for process in processes {
+        process.join().expect("a process does not panic");
+    }
+    if let Some(story) = show.verdict().broken {
+        println!("{story}");
+        panic!("a rule is broken");
+    }
+}
