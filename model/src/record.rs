@@ -148,6 +148,7 @@ impl World {
             new.phase.is_open() && old != Some(new.intent) && !run.known.contains(&new.intent)
         };
         let begun: BTreeMap<_, _> = after.devices.iter().filter(is_begun).collect();
+        run.drawn.extend(begun.values().map(|new| new.intent));
         let fresh = |id: &u8, new: &Entry<Gadget>| {
             before.devices.get(id).is_none_or(|old| !old.phase.is_open() && new.phase.is_open())
         };

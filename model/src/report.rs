@@ -60,7 +60,10 @@ impl World {
                 !(is_there && entry.is_some_and(|one| run.asked.contains(&one.serial)))
             }
             Came::Undone => entry.is_none(),
-            Came::Failed => entry.is_none_or(is_settled),
+            // Somebody else may have begun anew with the id.
+            Came::Failed => {
+                entry.is_none_or(|entry| is_settled(entry) || !run.drawn.contains(&entry.intent))
+            }
             Came::Pending => entry.is_some_and(|one| one.phase.is_open()),
             Came::Unchanged => match run.verb() {
                 Verb::Attach(..) => entry.is_some_and(is_settled),

@@ -78,6 +78,8 @@ pub struct Run {
     pub asked: BTreeSet<Serial>,
     /// Intents it has seen or drawn in sections before this one (R5).
     pub(crate) known: BTreeSet<Serial>,
+    /// Intents it has drawn itself, also those it took over.
+    pub(crate) drawn: BTreeSet<Serial>,
     /// Whether it has drawn an intent of its own.
     pub(crate) has_intended: bool,
     /// Refusals of the guest, heard while it watched.
@@ -113,6 +115,7 @@ impl Run {
             marked: None,
             asked: BTreeSet::new(),
             known: BTreeSet::new(),
+            drawn: BTreeSet::new(),
             has_intended: false,
             rejected: BTreeSet::new(),
             abandoned: false,
