@@ -78,7 +78,7 @@ impl Reach {
         if std::env::var_os("STEADFAST_PROOF").is_some_and(|form| form == "deep") {
             Self { preemptions: 3, time: Duration::from_secs(1200) }
         } else {
-            Self { preemptions: 2, time: Duration::from_secs(12) }
+            Self { preemptions: 2, time: Duration::from_secs(6) }
         }
     }
 

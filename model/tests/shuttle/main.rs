@@ -40,7 +40,7 @@ const DEPTH: usize = 3;
 /// Where chance begins: the same in every run but a deep one.
 const SEED: u64 = 0x5eed_fa57;
 
-/// Threads of a schedule beside the processes': QEMU.
+/// Processes of one scenario.
 const MOST_PROCESSES: usize = 5;
 
 #[test]

@@ -111,9 +111,22 @@ pub(crate) const SUITES: &[Suite] = &[
     },
     Suite {
         name: "loom",
-        about: "threads in every order, within a process",
-        parts: &[loom("steadfast-locks"), loom("steadfast-store"), loom("steadfast-qmp")],
-        at_least: 20,
+        about: "threads in every order: within a process, and verbs that race",
+        parts: &[
+            loom("steadfast-locks"),
+            loom("steadfast-store"),
+            loom("steadfast-qmp"),
+            each("steadfast-model", "loom"),
+        ],
+        at_least: 38,
+        needs_qemu: false,
+        deep_only: false,
+    },
+    Suite {
+        name: "shuttle",
+        about: "whole scenarios of up to five processes, on random schedules",
+        parts: &[each("steadfast-model", "shuttle")],
+        at_least: 3,
         needs_qemu: false,
         deep_only: false,
     },
@@ -155,13 +168,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "crash",
         about: "the command killed before and after every effect, and twice in its recovery, on a real QEMU",
-        parts: &[Part::Test {
-            package: "steadfast-tests",
-            test: "matrix",
-            kept: Kept::Out,
-            named: Named::ForTests,
-            built: Built::Plainly,
-        }],
+        parts: &[each("steadfast-tests", "matrix")],
         at_least: 40,
         needs_qemu: true,
         deep_only: false,
@@ -186,6 +193,12 @@ pub(crate) const SUITES: &[Suite] = &[
 
 const fn test(package: &'static str, test: &'static str, kept: Kept) -> Part {
     Part::Test { package, test, kept, named: Named::Freely, built: Built::Plainly }
+}
+
+/// Each row is a test, most of them kept for proofs.
+const fn each(package: &'static str, test: &'static str) -> Part {
+    let (kept, named, built) = (Kept::Out, Named::ForTests, Built::Plainly);
+    Part::Test { package, test, kept, named, built }
 }
 
 const fn loom(package: &'static str) -> Part {
