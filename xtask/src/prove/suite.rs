@@ -174,6 +174,25 @@ pub(crate) const SUITES: &[Suite] = &[
         deep_only: false,
     },
     Suite {
+        name: "power",
+        about: "the power cut at every write and sync of every verb, and what was not synced lost",
+        parts: &[
+            test("steadfast-power", "power", Kept::Out),
+            test("steadfast-power", "flush", Kept::Out),
+        ],
+        at_least: 4,
+        needs_qemu: true,
+        deep_only: false,
+    },
+    Suite {
+        name: "disk",
+        about: "a disk that is full, or fails, at every call of every verb",
+        parts: &[test("steadfast-power", "faults", Kept::Out)],
+        at_least: 3,
+        needs_qemu: true,
+        deep_only: false,
+    },
+    Suite {
         name: "guards",
         about: "the protocol without each of its guards in turn: a check has to miss it",
         parts: &[Part::Program { package: "steadfast-model", program: "guards" }],
