@@ -10,14 +10,30 @@ use steadfast_locks::alive::{Fate, holder, kill, scan};
 
 use crate::support::{Generation, Running, fork_and};
 
-/// In a process that may list the descriptors of others of its user, and follow none: whether this holds.
-fn without_capabilities(check: impl Fn() -> bool) -> bool {
+/// How little a process may look.
+#[derive(Clone, Copy)]
+enum Sight {
+    /// It may list the descriptors of others of its user, and follow none.
+    WithoutCapabilities,
+    /// It may not even list them.
+    AsNobody,
+}
+
+/// In a process that may look so little: whether this holds.
+fn holds(sight: Sight, check: impl Fn() -> bool) -> bool {
     let status = fork_and(|| {
         let header: [u32; 2] = [0x2008_0522, 0];
         let none = [0u32; 6];
-        // SAFETY: both are as long as this version of the call wants them; it changes this process alone.
-        let dropped = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
-        if dropped == 0 && check() { 0 } else { 1 }
+        // SAFETY: both structures are as long as this version of the call wants them; the raw calls change this process alone.
+        let confined = unsafe {
+            match sight {
+                Sight::WithoutCapabilities => {
+                    libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr())
+                }
+                Sight::AsNobody => libc::syscall(libc::SYS_setresuid, 65534, 65534, 65534),
+            }
+        };
+        if confined == 0 && check() { 0 } else { 1 }
     });
     status == 0
 }
@@ -33,14 +49,16 @@ fn processes_that_may_not_be_looked_into_are_counted_and_no_others() {
     let _running = generation.start();
     let others = [(); 8].map(|()| Running::bystander(Stdio::null()));
     assert!(unreadable(&generation) < others.len());
-    assert!(without_capabilities(|| {
-        let seen = scan(generation.folder.path()).unwrap();
-        seen.found.is_empty() && seen.unreadable > others.len()
-    }));
-    assert!(without_capabilities(|| {
-        holder(&generation.identity, None)
-            .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
-    }));
+    for sight in [Sight::WithoutCapabilities, Sight::AsNobody] {
+        assert!(holds(sight, || {
+            let seen = scan(generation.folder.path()).unwrap();
+            seen.found.is_empty() && seen.unreadable > others.len()
+        }));
+        assert!(holds(sight, || {
+            holder(&generation.identity, None)
+                .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+        }));
+    }
 }
 
 /// Whoever recovers a generation and is killed may leave the lock to a child that has not come to its exec.
