@@ -84,7 +84,7 @@ impl Crate {
         command.args(["--colors", "never", "--minimum-test-timeout", "30"]);
         command.args(self.tests.iter().map(|test| format!("--cargo-arg={test}")));
         command.env("CARGO_TARGET_DIR", output.join("target")).current_dir(step::root());
-        command.env("CARGO_PROFILE_DEV_DEBUG", "0");
+        command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("RUST_BACKTRACE", "0");
         let line = step::shown(&command);
         println!("== {line}");
         let status = command
