@@ -132,3 +132,23 @@ fn record_lock(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refused;
+
+    #[test]
+    fn a_record_lock_that_the_kernel_refuses_is_an_error_and_one_that_another_has_is_none() {
+        let file = tempfile::tempfile().unwrap();
+        let attempt = || try_record(&file, Record::Write, &(1..2));
+        assert!(attempt().unwrap());
+        for errno in [libc::EAGAIN, libc::EACCES] {
+            assert!(!refused::with(libc::SYS_fcntl, errno, attempt).unwrap());
+        }
+        refused::with(libc::SYS_fcntl, libc::ENOLCK, || {
+            assert!(attempt().is_err());
+            assert!(wait_for_record(&file, Record::Write, &(1..2)).is_err());
+        });
+    }
+}

@@ -113,6 +113,11 @@ impl Queue {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn length(&self) -> usize {
+        self.line.lock().waiters.len()
+    }
+
     /// Locks if that needs no waiting.
     pub(crate) fn attempt(self: &Arc<Self>, claim: Claim) -> Result<Option<Held>, LockError> {
         let mut line = self.line.lock();

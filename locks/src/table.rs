@@ -300,4 +300,21 @@ mod tests {
         }
         assert!(table.shared.queues.lock().is_empty());
     }
+
+    #[test]
+    fn a_wait_looks_after_a_while_and_leaves_the_line_when_it_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = LockTable::new();
+        let queue = table.shared.queue(&folder.path().join("slow")).unwrap();
+        let claim = || {
+            let intent = OwnerNote::new("web1", "attach", "intent");
+            Claim { level: "slow", intent }
+        };
+        let _held = queue.attempt(claim()).unwrap();
+        let reply = Reply::Task(oneshot::channel().0);
+        let wait = Wait::begin(Arc::clone(&queue), claim(), None, reply);
+        assert_eq!((wait.next_look, queue.length()), (wait.since + PATIENCE, 1));
+        drop(wait);
+        assert_eq!(queue.length(), 0);
+    }
 }

@@ -357,4 +357,13 @@ mod tests {
         drop(turnstile);
         assert!(!stuck(&waiting) && !stuck(&held));
     }
+
+    #[test]
+    fn tickets_are_where_processes_of_other_versions_look_for_them() {
+        let (_folder, path) = place();
+        let turnstile = Turnstile::enter(&path).unwrap();
+        let inode = turnstile.file().metadata().unwrap().ino();
+        let line = format!(":{inode} 1099511627777 1099511627777");
+        assert!(std::fs::read_to_string("/proc/locks").unwrap().contains(&line));
+    }
 }

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Conflict, DevicePhase, Domain, Drive, Entry, Error, Generation, Id, Outcome, Owner, Phase,
-    Platform, Reply, Session, Spec, Step, View,
-    tx::{End, Thing},
+    Platform, Reply, Session, Spec, Step, View, tx::Thing, witness::Absent,
 };
 
 /// One repair of a running domain.
@@ -159,7 +158,7 @@ impl<P: Platform> Owner<'_, P> {
                     return Ok(Outcome::Unchanged);
                 }
                 self.strip(std::slice::from_ref(&thing)).await?;
-                self.end(vec![(thing, End::Absent)]).await?;
+                Absent { owner: self, things: vec![thing] }.forget().await?;
                 Ok(Outcome::Removed)
             }
             Mend::Strip { id, entry } => {

@@ -130,11 +130,14 @@ pub(super) fn search(identity: &AliveIdentity, hint: Option<ProcessId>) -> io::R
             Sight::Unreadable => refused.push(process.pid),
         }
     }
-    // Twice, for a process that was just ending when the table was read is not there when it is looked for.
-    let doubt = !refused.is_empty()
-        && locked_by_one_of(identity.inode, &refused)?
-        && locked_by_one_of(identity.inode, &refused)?;
+    let doubt = is_doubtful(&refused, || locked_by_one_of(identity.inode, &refused))?;
     Ok(if doubt { Search::Unreadable } else { Search::Nobody })
+}
+
+/// Whether one of these may hold the file, by the kernel's table. That is read twice, for a process that was just ending
+/// when it was read is not there when it is looked for.
+fn is_doubtful(refused: &[u32], mut locked: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
+    Ok(!refused.is_empty() && locked()? && locked()?)
 }
 
 /// Whether this very process holds the file.
@@ -245,5 +248,16 @@ mod tests {
     fn a_path_below_a_file_is_an_error_and_not_its_folder() {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert!(real_path(&file.path().join("run")).is_err());
+    }
+
+    #[test]
+    fn a_doubt_needs_somebody_who_refused_and_a_lock_that_stays() {
+        let doubtful = |refused: &[u32], mut locked: Vec<bool>| {
+            is_doubtful(refused, || Ok(locked.remove(0))).unwrap()
+        };
+        assert!(doubtful(&[7], vec![true, true]));
+        assert!(!doubtful(&[7], vec![true, false]));
+        assert!(!doubtful(&[7], vec![false, true]));
+        assert!(!doubtful(&[], vec![true, true]));
     }
 }
