@@ -1,9 +1,11 @@
 //! Two tables in one process are like two processes: they meet at the file alone.
 
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use steadfast_locks::{FileLock, LockTable};
-use steadfast_twins::{Bound, advance, explore, settle, thread};
+use steadfast_twins::{Bound, advance, block_on, explore, settle, thread};
 
 use crate::place::{Place, Room, assert_at_rest, note, wait};
 
@@ -49,20 +51,27 @@ fn who_waits_for_a_file_that_is_removed_gets_one_that_others_see() {
 fn who_goes_past_a_stuck_queue_and_who_was_next_do_not_meet() {
     let place = Place::new();
     explore("locks-overtake-against-turn", 3, Bound::Preemptions(2), move || {
-        let (path, room) = (place.fresh(), Room::new());
+        let path = place.fresh();
         let (one, other) = (LockTable::new(), LockTable::new());
         let held = wait(&one, &path);
+        let mut first = pin!(other.acquire(&path, "slow", note(), None));
+        let mut second = pin!(other.acquire(&path, "slow", note(), None));
+        let mut noop = Context::from_waker(Waker::noop());
+        assert!(first.as_mut().poll(&mut noop).is_pending());
+        assert!(second.as_mut().poll(&mut noop).is_pending());
+        drop(held);
         // Next in the queue of the file is the thread that waits for it; it may be stuck as long as it likes.
-        let waiter = thread::spawn({
-            let (path, other, room) = (path.clone(), other.clone(), room.clone());
-            move || room.visit(wait(&other, &path))
-        });
-        room.visit(held);
-        for _ in 0..2 {
+        let looked = [(); 2].into_iter().find_map(|()| {
             advance(Duration::from_millis(100));
-        }
-        room.visit(wait(&one, &path));
-        waiter.join().unwrap();
+            match first.as_mut().poll(&mut noop) {
+                Poll::Ready(held) => Some(held.unwrap()),
+                Poll::Pending => None,
+            }
+        });
+        let held = looked.unwrap_or_else(|| block_on(first).unwrap());
+        assert!(second.as_mut().poll(&mut noop).is_pending(), "both have it");
+        drop(held);
+        drop(block_on(second).unwrap());
         assert_at_rest(&one, &path);
         assert_at_rest(&other, &path);
     });
