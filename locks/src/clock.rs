@@ -141,7 +141,9 @@ mod tests {
     #[test]
     fn an_alarm_that_is_set_as_the_thread_is_about_to_end_rings() {
         let (clock, (bell, rung)) = (Clock::new(), bell());
-        drop(clock.wake_at(Instant::now(), Waker::noop().clone()).unwrap());
+        let first = clock.wake_at(Instant::now(), Arc::clone(&bell).into()).unwrap();
+        rung.recv().unwrap();
+        drop(first);
         // All these threads sleep though nobody has a mutex: they wait for an alarm.
         while !clocks().iter().all(|state| state == "S") {
             thread::yield_now();

@@ -448,3 +448,17 @@ fn an_adopted_device_replaces_nothing_and_raises_the_counter() {
     let mut tx = with(DISK, removing());
     assert_eq!(tx.adopt(NOW, "one", stranger(1)), taken, "an intent is open on it");
 }
+
+#[test]
+fn a_touch_counts_the_record_up_and_changes_nothing_else() {
+    let mut tx = with(DISK, DevicePhase::Present);
+    let before = tx.clone();
+    tx.touch();
+    assert_eq!(tx.row().map(|row| row.revision), Some(Revision(8)));
+    tx.row = before.row.clone();
+    assert_eq!(tx, before);
+    let mut gone = record(Phase::Live);
+    gone.erase();
+    gone.touch();
+    assert_eq!(gone.row(), None);
+}
