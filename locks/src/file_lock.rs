@@ -180,9 +180,9 @@ mod tests {
         let pid = unsafe { libc::fork() };
         assert!(pid >= 0);
         if pid == 0 {
-            act();
+            let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)).is_err();
             // SAFETY: ends the child without running what belongs to the test harness.
-            unsafe { libc::_exit(0) };
+            unsafe { libc::_exit(i32::from(panicked)) };
         }
         let mut status = 0;
         // SAFETY: waits for exactly the child above.

@@ -13,7 +13,7 @@ use steadfast_locks::alive::{
 };
 use steadfast_locks::process::{ProcessId, Waited};
 
-use crate::support::{Generation, Running, lock, unlock};
+use crate::support::{Generation, Running, fork_and, lock, unlock};
 
 #[test]
 fn a_kill_ends_the_holder_and_is_waited_for_through_its_handle() {
@@ -89,18 +89,11 @@ fn a_holder_that_may_not_be_looked_into_is_an_error_and_not_nobody() {
     std::fs::set_permissions(generation.folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let running = generation.start();
     let seen_by_nobody = |check: &dyn Fn() -> bool| {
-        // SAFETY: the child reads /proc and exits; the C library makes its allocator usable after a fork.
-        let pid = unsafe { libc::fork() };
-        if pid == 0 {
-            // SAFETY: the raw call changes this process only; nothing of the parent's runs at the exit.
-            unsafe {
-                libc::syscall(libc::SYS_setresuid, 65534, 65534, 65534);
-                libc::_exit(if check() { 0 } else { 1 });
-            }
-        }
-        let mut status = 0;
-        // SAFETY: waits for the child forked above and nobody else's.
-        unsafe { libc::waitpid(pid, &raw mut status, 0) };
+        let status = fork_and(|| {
+            // SAFETY: the raw call changes this process only.
+            unsafe { libc::syscall(libc::SYS_setresuid, 65534, 65534, 65534) };
+            if check() { 0 } else { 1 }
+        });
         status == 0
     };
     let identity = &generation.identity;

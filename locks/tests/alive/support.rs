@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -130,12 +131,13 @@ pub(crate) fn unlock(file: File) {
     rustix::fs::flock(&file, FlockOperation::Unlock).unwrap();
 }
 
-/// Runs `act` in a fork of this process; its status.
+/// Runs `act` in a fork of this process; its status, and that of a failed test where it panics.
 pub(crate) fn fork_and(act: impl FnOnce() -> i32) -> i32 {
     // SAFETY: the C library makes its allocator usable after a fork, and the child takes no other lock of ours.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        let status = act();
+        // Unwound any further, the fork would end as if it were the harness, and well.
+        let status = catch_unwind(AssertUnwindSafe(act)).unwrap_or(101);
         // SAFETY: ends the child without running what belongs to the test harness.
         unsafe { libc::_exit(status) }
     }
