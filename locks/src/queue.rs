@@ -374,10 +374,12 @@ mod tests {
         if pid == 0 {
             // SAFETY: no memory is involved.
             unsafe { libc::alarm(10) };
-            drop(held.take());
-            queue.leave(0);
+            let left = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                drop(held.take());
+                queue.leave(0);
+            }));
             // SAFETY: ends the child without running what belongs to the test harness.
-            unsafe { libc::_exit(0) };
+            unsafe { libc::_exit(i32::from(left.is_err())) };
         }
         let mut status = -1;
         // SAFETY: waits for exactly the child above.
