@@ -106,6 +106,7 @@ impl World {
                 let reached = self.endpoint(*generation, broken);
                 Answer::Session(match self.qemu_mut(reached) {
                     None => Err(Lost::Absent),
+                    Some(qemu) if qemu.deaf => Err(Lost::Absent),
                     Some(_) if !plain => Err(Lost::Silent),
                     Some(qemu) => {
                         qemu.session = Some(Holder::of(slot));

@@ -63,6 +63,8 @@ pub struct Qemu {
     pub doomed: bool,
     /// Its guest was asked to power down.
     pub drowsy: bool,
+    /// Its command socket was taken away: nobody listens there any more.
+    pub deaf: bool,
     /// The guest holds the doors of its drives.
     pub locked: bool,
     /// Trays somebody asked the guest to open.

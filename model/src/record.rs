@@ -88,6 +88,8 @@ impl World {
             self.break_rule(passing::COUNTER_BACK);
         }
         self.counter = self.counter.max(tx.counter());
+        run.is_unsynced =
+            view.durability != Durability::Power && (run.is_unsynced || after != before);
         if after != before {
             self.watch_commit(slot, run, view, &before, &after);
             self[domain] = after;

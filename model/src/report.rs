@@ -2,7 +2,7 @@
 
 use steadfast_protocol::{DevicePhase, Entry, Phase};
 
-use crate::{Came, Ending, Gadget, Kind, Record, Run, Verb, World, passing};
+use crate::{Came, Ending, Gadget, Kind, Record, Request, Run, Verb, World, passing};
 
 impl World {
     pub(crate) fn believe(&mut self, run: &Run, ending: &Ending) {
@@ -19,10 +19,20 @@ impl World {
                 .row
                 .as_ref()
                 .is_none_or(|row| Some(row.generation) != run.began || row.phase == Phase::Defined),
+            // Seen in a section, of the generation that the verb had begun on.
+            Ending::Error("unreachable") if matches!(*run.request, Request::Fast(..)) => {
+                is_of(run, record)
+            }
+            Ending::Conflict(text) if text == "Ended" => {
+                run.began.is_none_or(|began| !self.qemus.contains_key(&began))
+            }
             _ => true,
         };
         if !is_true {
             self.break_rule(passing::FALSE_REPORT);
+        }
+        if run.is_unsynced && is_acknowledged(run, ending) {
+            self.break_rule(passing::UNSYNCED);
         }
         let is_over =
             matches!(run.verb(), Verb::Destroy | Verb::Stop(_)) && *ending == Ending::Done;
@@ -64,7 +74,7 @@ impl World {
             Came::Failed => {
                 entry.is_none_or(|entry| is_settled(entry) || !run.drawn.contains(&entry.intent))
             }
-            Came::Pending => entry.is_some_and(|one| one.phase.is_open()),
+            Came::Pending => entry.is_some_and(|one| one.phase.is_open() && is_asked(run, one)),
             Came::Unchanged => match run.verb() {
                 Verb::Attach(..) => entry.is_some_and(is_settled),
                 Verb::Detach(..) => entry.is_none(),
@@ -73,7 +83,7 @@ impl World {
                 }
                 _ => true,
             },
-            Came::Rejected => true,
+            Came::Rejected => entry.is_some_and(|one| is_asked(run, one)),
         }
     }
 }
@@ -95,5 +105,28 @@ fn is_done(run: &Run, record: &Record) -> bool {
             phase != Some(Phase::Live) || !record.devices.values().any(|e| e.phase.is_open())
         }
         _ => true,
+    }
+}
+
+fn is_of(run: &Run, record: &Record) -> bool {
+    let generation = record.row.as_ref().map(|row| row.generation);
+    run.began.is_none() || run.began == generation
+}
+
+/// Whether it is the device that this verb asked QEMU for, and not the next one of its id.
+fn is_asked(run: &Run, entry: &Entry<Gadget>) -> bool {
+    run.asked.is_empty() || run.asked.contains(&entry.serial)
+}
+
+/// Whether its user may now rely on what it changed.
+fn is_acknowledged(run: &Run, ending: &Ending) -> bool {
+    let stays =
+        |(_, came): &(u8, Came)| matches!(came, Came::Attached | Came::Changed | Came::Pending);
+    match (run.verb(), ending) {
+        (Verb::Repair(_) | Verb::Strip(_) | Verb::Tell(_), _) => false,
+        (Verb::Wait, ending) => matches!(ending, Ending::Waiting(_)),
+        (Verb::Stop(_) | Verb::Destroy, Ending::Error("pending")) => true,
+        (_, Ending::Devices(outcomes)) => outcomes.iter().any(stays),
+        (_, ending) => *ending == Ending::Done,
     }
 }

@@ -80,6 +80,8 @@ pub struct Run {
     pub(crate) known: BTreeSet<Serial>,
     /// Intents it has drawn itself, also those it took over.
     pub(crate) drawn: BTreeSet<Serial>,
+    /// Whether a power cut could still take back what it committed last.
+    pub(crate) is_unsynced: bool,
     /// Whether it has drawn an intent of its own.
     pub(crate) has_intended: bool,
     /// Refusals of the guest, heard while it watched.
@@ -116,6 +118,7 @@ impl Run {
             asked: BTreeSet::new(),
             known: BTreeSet::new(),
             drawn: BTreeSet::new(),
+            is_unsynced: false,
             has_intended: false,
             rejected: BTreeSet::new(),
             abandoned: false,

@@ -23,6 +23,15 @@ fn holds(name: &str) {
 }
 
 short! {
+    lock_of_what_is_gone = "lock-of-what-is-gone";
+    section_without_its_lock_hits_nobody = "section-without-its-lock-hits-nobody";
+    define_x_define = "define-x-define";
+    plan_that_conflicts_in_the_record = "plan-that-conflicts-in-the-record";
+    plan_that_conflicts = "plan-that-conflicts";
+    ended_twice = "ended-twice";
+    command_socket_gone_x_re_creation = "command-socket-gone-x-re-creation";
+    command_socket_gone = "command-socket-gone";
+    folder_wiped = "folder-wiped";
     attach_killed_before_a_waiter = "attach-killed-before-a-waiter";
     detach_x_re_creation_killed = "detach-x-re-creation-killed";
     wait_x_re_creation_killed = "wait-x-re-creation-killed";

@@ -1,9 +1,9 @@
 //! Small scenarios in which one guard of the protocol is all that stands between a verb and a mistake.
 
-use steadfast_protocol::Door;
+use steadfast_protocol::{Door, Plan};
 
 use super::{Set, Trial, is_conflict, is_gone, is_killed, kills};
-use crate::{Came, Faults, Gadget, Scenario, Slot, Verb, World};
+use crate::{Came, Ending, Faults, Gadget, HERE, Rule, Scenario, Slot, Verb, World};
 
 pub(super) const TRIALS: &[Trial] = &[
     Trial::new(
@@ -29,6 +29,52 @@ pub(super) const TRIALS: &[Trial] = &[
         Set::Short,
         "a record is removed by who sees the exit, not by who hears of it",
         exit_that_is_a_rumour,
+    ),
+    Trial::new(
+        "lock-of-what-is-gone",
+        Set::Short,
+        "a lock that went with its generation is not lost",
+        lock_of_what_is_gone,
+    ),
+    Trial::new(
+        "folder-wiped",
+        Set::Short,
+        "a generation whose folder is gone is said to be unreachable, and can be destroyed",
+        folder_wiped,
+    ),
+    Trial::new(
+        "command-socket-gone",
+        Set::Short,
+        "a QEMU that nobody can reach is not said to have ended, and can be stopped",
+        || socket_gone([Verb::Stop(Door::Ask), Verb::Destroy]),
+    ),
+    Trial::new(
+        "command-socket-gone-x-re-creation",
+        Set::Short,
+        "that nobody can reach one generation is not said of the next",
+        || socket_gone([Verb::Stop(Door::Force), Verb::Start]),
+    ),
+    Trial::new(
+        "ended-twice",
+        Set::Short,
+        "an end that was seen is settled in its own generation",
+        ended_twice,
+    ),
+    Trial::new("plan-that-conflicts", Set::Short, "a conflict leaves everything as it was", || {
+        plan_that_conflicts(World::running([(2, Gadget::SCSI)]))
+    }),
+    Trial::new(
+        "plan-that-conflicts-in-the-record",
+        Set::Short,
+        "a conflict leaves everything as it was",
+        || plan_that_conflicts(World::defined([(2, Gadget::SCSI)])),
+    ),
+    Trial::new("define-x-define", Set::Short, "a domain is defined once", define_by_define),
+    Trial::new(
+        "section-without-its-lock-hits-nobody",
+        Set::Short,
+        "where a lock is lost under a queued section, it still ends no intent but its own",
+        section_that_lost_its_lock,
     ),
 ];
 
@@ -80,6 +126,100 @@ fn exit_that_is_a_rumour() -> Scenario {
             ("destroyed", |_, state| is_gone(state)),
             ("pending", |_, state| state.fails("pending")),
         ],
+        ..Scenario::default()
+    }
+}
+
+fn lock_of_what_is_gone() -> Scenario {
+    Scenario {
+        world: World::running([]),
+        slots: vec![Slot::new([Verb::attach(1, Gadget::SCSI)]), Slot::new([Verb::Destroy])],
+        sometimes: vec![("gone", |_, state| is_conflict(state, "Gone"))],
+        always: vec![("nobody is unreachable", |_, state| !state.fails("unreachable"))],
+        ..Scenario::default()
+    }
+}
+
+fn folder_wiped() -> Scenario {
+    let mut world = World::running([(1, Gadget::SCSI)]);
+    world.places.clear();
+    Scenario {
+        world,
+        slots: vec![Slot::new([Verb::attach(2, Gadget::SCSI)]), Slot::new([Verb::Destroy])],
+        sometimes: vec![
+            ("unreachable", |_, state| state.fails("unreachable")),
+            ("destroyed", |_, state| is_gone(state)),
+        ],
+        ..Scenario::default()
+    }
+}
+
+/// The first verb of the second process is for the QEMU that cannot be reached.
+fn socket_gone(verbs: [Verb; 2]) -> Scenario {
+    Scenario {
+        world: World::running([]).with_qemus(|qemu| qemu.deaf = true),
+        slots: vec![Slot::new([Verb::attach(1, Gadget::SCSI)]), Slot::new(verbs)],
+        sometimes: vec![("unreachable", |_, state| state.fails("unreachable"))],
+        always: vec![("what lives has not ended", |_, state| {
+            !state.endings(0).iter().any(|how| how.is_conflict("Ended"))
+                || state.world.qemus.is_empty()
+                || !state.endings(1).is_empty()
+        })],
+        ..Scenario::default()
+    }
+}
+
+fn ended_twice() -> Scenario {
+    let mut world = World::running([]).with(Faults { deaths: 1, ..Faults::default() });
+    world.qemus.clear();
+    Scenario {
+        world,
+        slots: vec![Slot::new([Verb::Start]), Slot::new([Verb::Undefine])],
+        sometimes: vec![("started", |_, state| state.endings(0) == [Ending::Done])],
+        ..Scenario::default()
+    }
+}
+
+fn plan_that_conflicts(world: World) -> Scenario {
+    Scenario {
+        world,
+        slots: vec![Slot::new([Verb::Attach(
+            vec![(1, Gadget::SCSI), (2, Gadget::SCSI)],
+            Plan::Whole,
+        )])],
+        sometimes: vec![("conflict", |_, state| is_conflict(state, "DeviceExists"))],
+        always: vec![("nothing of it is there", |_, state| {
+            !state.world[HERE].devices.contains_key(&1)
+        })],
+        ..Scenario::default()
+    }
+}
+
+fn define_by_define() -> Scenario {
+    Scenario {
+        slots: vec![
+            Slot::new([Verb::Define(vec![(1, Gadget::SCSI)])]),
+            Slot::new([Verb::Define(vec![(2, Gadget::SCSI)])]),
+        ],
+        sometimes: vec![("conflict", |_, state| is_conflict(state, "DomainExists"))],
+        always: vec![("one of two", |_, state| {
+            [0, 1].iter().any(|at| state.endings(*at) != [Ending::Done])
+        })],
+        ..Scenario::default()
+    }
+}
+
+/// The first line, R13, is gone on purpose; the second, R5, has to hold alone.
+fn section_that_lost_its_lock() -> Scenario {
+    Scenario {
+        world: World::running([(1, Gadget::SCSI)]).with(Faults { drops: 1, ..Faults::default() }),
+        slots: vec![
+            Slot::new([Verb::detach(1)]),
+            Slot::new([Verb::Wait, Verb::attach(1, Gadget::SCSI)]),
+        ],
+        broken: Some(Rule::SectionOwnsHold),
+        only: Some("R1: whatever runs is described"),
+        sometimes: vec![("attached again", |_, state| state.says(1, Came::Attached))],
         ..Scenario::default()
     }
 }

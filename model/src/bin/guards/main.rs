@@ -64,7 +64,7 @@ fn run() -> Result<bool, String> {
     let programs = Programs::build(&target.join("tree"), &target)?;
     for checks in [Checks::Short, Checks::Units] {
         let whole = programs.run(checks, None)?;
-        if !whole.noticed.is_empty() || whole.explored == 0 {
+        if whole.noticed.is_some() || whole.explored == 0 {
             return Err(format!("with every guard in place: {:?}", whole.noticed));
         }
     }
@@ -80,19 +80,17 @@ fn go_without(programs: &Programs, guard: &Guard, most: Checks) -> Result<bool, 
     let begun = Instant::now();
     let name = Some(guard.name.as_str());
     let mut said = programs.run(Checks::Short, name)?;
-    if said.noticed.is_empty() && most != Checks::Short {
+    if said.noticed.is_none() && most != Checks::Short {
         let more = programs.run(most, name)?;
         said.explored += more.explored;
         said.noticed = more.noticed;
     }
     let units = programs.run(Checks::Units, name)?;
-    let list = |names: &[String]| match names {
-        [] => "nobody".to_owned(),
-        names => names.join(", "),
-    };
+    let nobody = || "nobody".to_owned();
+    let verdict = if said.noticed.is_some() { Verdict::Found } else { Verdict::Holds };
     println!("guard-{}, {}: without it {}", guard.name, guard.place, guard.gone);
-    println!("    scenarios: {}", list(&said.noticed));
-    println!("    decisions: {}", list(&units.noticed));
+    println!("    scenarios: {}", said.noticed.unwrap_or_else(nobody));
+    println!("    decisions: {}", units.noticed.unwrap_or_else(nobody));
     let proof = Proof {
         name: &format!("guard-{}", guard.name),
         engine: "control",
@@ -102,7 +100,7 @@ fn go_without(programs: &Programs, guard: &Guard, most: Checks) -> Result<bool, 
         unit: "states",
         bound: None,
         took: begun.elapsed(),
-        verdict: if said.noticed.is_empty() { Verdict::Holds } else { Verdict::Found },
+        verdict,
         expected: Verdict::Found,
     };
     println!("{}", proof.line());

@@ -1,12 +1,12 @@
 //! One build in which every guard can be missing, and who notices where one is.
 
 use std::{
-    io::Read,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::mpsc::{self, RecvTimeoutError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -44,13 +44,15 @@ pub(crate) struct Programs {
     units: PathBuf,
 }
 
-/// What the checks said.
+/// What the checks said, up to the first that noticed.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
     /// States, or tests.
     pub(crate) explored: u64,
-    /// Those that noticed.
-    pub(crate) noticed: Vec<String>,
+    /// Who noticed, and what.
+    pub(crate) noticed: Option<String>,
+    /// The property that is not so in the scenario that is being told.
+    property: String,
 }
 
 impl Programs {
@@ -59,35 +61,25 @@ impl Programs {
     /// # Errors
     /// The tree does not build.
     pub(crate) fn build(tree: &Path, target: &Path) -> Result<Self, String> {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(tree).args(["test", "--no-run", "--locked", "--message-format=json"]);
-        cargo.args([
-            "-p",
-            "steadfast-protocol",
-            "--lib",
-            "-p",
-            "steadfast-model",
-            "--bin",
-            "explore",
-        ]);
-        let built = cargo.arg("--target-dir").arg(target).stderr(Stdio::inherit()).output();
-        let built = built.map_err(|error| error.to_string())?;
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(tree).args(["build", "--locked", "--message-format=json"]);
-        cargo.args(["-p", "steadfast-model", "--bin", "explore"]);
-        let explorer = cargo.arg("--target-dir").arg(target).stderr(Stdio::inherit()).output();
-        let explorer = explorer.map_err(|error| error.to_string())?;
-        if !(built.status.success() && explorer.status.success()) {
-            return Err("the tree that can go without guards does not build".to_owned());
-        }
+        let cargo = |arguments: &[&str]| {
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.current_dir(tree).args(arguments).arg("--target-dir").arg(target);
+            cargo.args(["--locked", "--message-format=json"]).stderr(Stdio::inherit());
+            let output = cargo.output().map_err(|error| error.to_string())?;
+            let is_built = output.status.success();
+            let broken = || "the tree that can go without guards does not build".to_owned();
+            is_built.then_some(output.stdout).ok_or_else(broken)
+        };
+        let explorer = cargo(&["build", "-p", "steadfast-model", "--bin", "explore"])?;
+        let units = cargo(&["test", "--no-run", "-p", "steadfast-protocol", "--lib"])?;
         let find = |messages: &[u8], name: &str| {
             let text = String::from_utf8_lossy(messages);
             let found = text.lines().find_map(|line| program(line, name));
             found.ok_or_else(|| format!("{name} was not built"))
         };
         Ok(Self {
-            explore: find(&explorer.stdout, "explore")?,
-            units: find(&built.stdout, "steadfast_protocol")?,
+            explore: find(&explorer, "explore")?,
+            units: find(&units, "steadfast_protocol")?,
         })
     }
 
@@ -110,12 +102,7 @@ impl Programs {
             command.env("STEADFAST_WITHOUT", guard);
         }
         let child = command.spawn().map_err(|error| error.to_string())?;
-        let (text, ended) = wait(child)?;
-        let mut said = if checks == Checks::Units { tests(&text) } else { rows(&text) };
-        if !ended {
-            said.noticed.push(format!("{checks:?} does not end"));
-        }
-        Ok(said)
+        listen(child, checks)
     }
 }
 
@@ -125,44 +112,61 @@ fn program(message: &str, name: &str) -> Option<PathBuf> {
     is_it.then(|| message.get("executable")?.as_str().map(PathBuf::from)).flatten()
 }
 
-fn rows(text: &str) -> Said {
-    let mut said = Said::default();
-    let rows = text.lines().filter_map(|line| line.strip_prefix("proof: "));
-    for row in rows.filter_map(|row| serde_json::from_str::<Value>(row).ok()) {
-        said.explored += row["explored"].as_u64().unwrap_or(0);
+impl Said {
+    /// One line of a program's output.
+    fn hear(&mut self, checks: Checks, line: &str) {
+        if checks == Checks::Units {
+            let Some(test) = line.strip_prefix("test ") else { return };
+            self.explored += 1;
+            if let Some(name) = test.strip_suffix(" ... FAILED") {
+                self.noticed.get_or_insert(name.to_owned());
+            }
+            return;
+        }
+        if let Some(property) = line.strip_prefix("not so: ") {
+            self.property = format!(": {property}");
+        } else if let Some(missing) = line.trim().strip_prefix("never happened: ") {
+            self.property = format!(": it never happens that {missing}");
+        }
+        let row = line.strip_prefix("proof: ").map(serde_json::from_str::<Value>);
+        let Some(Ok(row)) = row else { return };
+        self.explored += row["explored"].as_u64().unwrap_or(0);
         if row["verdict"] != row["expected"] {
-            said.noticed.push(row["name"].as_str().unwrap_or_default().to_owned());
+            let name = row["name"].as_str().unwrap_or_default();
+            self.noticed.get_or_insert(format!("{name}{}", self.property));
         }
     }
-    said
 }
 
-fn tests(text: &str) -> Said {
-    let mut said = Said::default();
-    for test in text.lines().filter_map(|line| line.strip_prefix("test ")) {
-        if let Some(name) = test.strip_suffix(" ... FAILED") {
-            said.noticed.push(name.to_owned());
-        }
-        said.explored += 1;
-    }
-    said
-}
-
-/// What it printed, and whether it ended by itself.
-fn wait(mut child: Child) -> Result<(String, bool), String> {
-    let mut stdout = child.stdout.take().ok_or("a program without output")?;
+/// Hears a program out, or until somebody has noticed.
+fn listen(mut child: Child, checks: Checks) -> Result<Said, String> {
+    let stdout = child.stdout.take().ok_or("a program without output")?;
     let (sender, receiver) = mpsc::channel();
     let reader = thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = stdout.read_to_end(&mut bytes);
-        let _ = sender.send(());
-        String::from_utf8_lossy(&bytes).into_owned()
+        let lines = BufReader::new(stdout).lines().map_while(Result::ok);
+        lines.take_while(|line| sender.send(line.clone()).is_ok()).count()
     });
-    let in_time = receiver.recv_timeout(PATIENCE).is_ok();
-    if !in_time {
+    let until = Instant::now() + PATIENCE;
+    let mut said = Said::default();
+    let mut has_ended = false;
+    while said.noticed.is_none() {
+        match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(line) => said.hear(checks, &line),
+            Err(RecvTimeoutError::Disconnected) => {
+                has_ended = true;
+                break;
+            }
+            Err(RecvTimeoutError::Timeout) => break,
+        }
+    }
+    drop(receiver);
+    if !has_ended {
         child.kill().map_err(|error| error.to_string())?;
     }
     let status = child.wait().map_err(|error| error.to_string())?;
-    let text = reader.join().map_err(|_| "a reader panicked")?;
-    Ok((text, in_time && status.code().is_some()))
+    reader.join().map_err(|_| "a reader panicked")?;
+    if !has_ended || status.code().is_none() {
+        said.noticed.get_or_insert(format!("{checks:?}: states or tests that do not end"));
+    }
+    Ok(said)
 }
