@@ -312,8 +312,10 @@ mod tests {
         };
         let _held = queue.attempt(claim()).unwrap();
         let reply = Reply::Task(oneshot::channel().0);
-        let wait = Wait::begin(Arc::clone(&queue), claim(), None, reply);
+        let mut wait = Wait::begin(Arc::clone(&queue), claim(), None, reply);
         assert_eq!((wait.next_look, queue.length()), (wait.since + PATIENCE, 1));
+        wait.next_look = wait.since;
+        assert!(wait.look().unwrap() > wait.since, "once it has looked it waits as long again");
         drop(wait);
         assert_eq!(queue.length(), 0);
     }
