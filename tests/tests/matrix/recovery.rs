@@ -53,7 +53,7 @@ impl Recovery {
 
 /// Runs the row of a case.
 pub(crate) fn killed_in_recovery(test: &str, case: &Case, recoveries: &[Recovery]) -> Result<()> {
-    let row = Row::new(format!("crash-recovery-{}", case.name), 3);
+    let row = Row::new(test, 3);
     let mut story = Story::default();
     let mut matrix = Matrix {
         case,

@@ -46,9 +46,10 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// A row that begins now.
-    pub(crate) fn new(name: String, crashes: usize) -> Row {
-        Row { name, crashes, began: Instant::now() }
+    /// The row of this test, which begins now. It is named as the test is, so that whoever has the row's name finds the
+    /// test.
+    pub(crate) fn new(test: &str, crashes: usize) -> Row {
+        Row { name: test.replace('_', "-"), crashes, began: Instant::now() }
     }
 
     /// Prints that it holds, with what was left out.

@@ -20,7 +20,7 @@ const BEREFT: [i32; 3] = [1, 8, 9];
 
 /// Runs the row of a case.
 pub(crate) fn killed_everywhere(test: &str, case: &Case, breadth: Breadth) -> Result<()> {
-    let row = Row::new(format!("crash-{}", case.name), 1);
+    let row = Row::new(test, 1);
     let mut story = Story::default();
     let mut matrix = Matrix {
         case,
