@@ -281,4 +281,16 @@ mod tests {
         assert!(poll_once(inside.as_mut()).is_pending());
         drop(Permit::<Unlocked>::root().enter::<Slow>());
     }
+
+    #[test]
+    fn what_runs_unchecked_is_over_with_its_work() {
+        let mut first = Permit::<Unlocked>::root();
+        let mut second = Permit::<Unlocked>::root();
+        let _slow = first.enter::<Slow>();
+        super::unchecked(|| {
+            super::unchecked(|| drop(second.enter::<Slow>()));
+            drop(second.enter::<Slow>());
+        });
+        assert!(complaint(|| drop(second.enter::<Slow>())).contains("second session"));
+    }
 }

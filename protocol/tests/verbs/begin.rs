@@ -152,6 +152,25 @@ fn a_row_whose_builder_died_is_taken_back() {
 }
 
 #[test]
+fn a_row_whose_builder_died_with_its_folder_is_taken_back_without_the_lock() {
+    let lost = || {
+        let host = Host::running([]).in_phase(Phase::Building);
+        host.with(|world| (world.machines.clear(), world.places.clear()));
+        host
+    };
+    let host = lost();
+    assert_eq!(failure(reset(&host)), "Conflict(Phase(Defined))");
+    let looks = ["peek", "slow 1", "peek", "slow 1", "section: all"];
+    assert_eq!(host.lines(), [&looks[..], &["sweep 1", "peek"]].concat());
+    let host = lost().before("section", |world| {
+        world.row.as_mut().expect("a row").phase = NEVER;
+    });
+    assert_eq!(failure(reset(&host)), "Conflict(Phase(Defined))");
+    let finish = ["peek", "section: all, probed, durable", "sweep 1", "peek"];
+    assert_eq!(host.lines(), [&looks[..], &finish].concat());
+}
+
+#[test]
 fn a_building_that_was_marked_meanwhile_is_left_to_who_finishes_it() {
     let host = Host::running([])
         .in_phase(Phase::Building)
