@@ -119,10 +119,12 @@ impl<P: Platform> SlowGuard<'_, P> {
         let buried = self
             .fast(view, move |tx| {
                 let phase = tx.same(generation)?.phase;
-                if let Phase::Dying { .. } = phase {
-                    return Err(Conflict::Phase(phase));
+                match phase {
+                    Phase::Dying { .. } => Err(Conflict::Phase(phase)),
+                    // Somebody else has seen it dead.
+                    Phase::Defined => Ok(true),
+                    Phase::Building | Phase::Live => Ok(tx.settle_dead()),
                 }
-                Ok::<_, Conflict<P::Spec>>(tx.settle_dead())
             })
             .await;
         match buried {
