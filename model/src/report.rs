@@ -1,6 +1,6 @@
 //! Whether what a verb says at its end is so, at the instant of the section or the look that it rests on.
 
-use steadfast_protocol::{DevicePhase, Entry, Phase};
+use steadfast_protocol::{Acknowledged, DevicePhase, Entry, Phase};
 
 use crate::{Came, Ending, Gadget, Kind, Record, Request, Run, Verb, World, passing};
 
@@ -12,16 +12,20 @@ impl World {
                 outcomes.iter().all(|(id, came)| self.is_so(run, record, *id, *came))
             }
             Ending::Done => is_done(run, record),
-            Ending::Waiting(ids) => ids
-                .iter()
-                .all(|id| record.devices.get(id).is_some_and(|entry| entry.phase.is_open())),
+            Ending::Waiting(ids) => {
+                let is_pending = |id: &u8| {
+                    record.devices.get(id).is_some_and(|e| e.phase.is_open() && !is_untold(e))
+                };
+                is_of(run, record) && ids.iter().all(is_pending)
+            }
             Ending::Error("died") => record
                 .row
                 .as_ref()
                 .is_none_or(|row| Some(row.generation) != run.began || row.phase == Phase::Defined),
             // Seen in a section, of the generation that the verb had begun on.
             Ending::Error("unreachable") if matches!(*run.request, Request::Fast(..)) => {
-                is_of(run, record)
+                let is_live = |phase| phase == Phase::Live;
+                is_of(run, record) && record.row.as_ref().is_some_and(|row| is_live(row.phase))
             }
             Ending::Conflict(text) if text == "Ended" => {
                 run.began.is_none_or(|began| !self.qemus.contains_key(&began))
@@ -37,8 +41,14 @@ impl World {
         let is_over =
             matches!(run.verb(), Verb::Destroy | Verb::Stop(_)) && *ending == Ending::Done;
         let marked = run.marked.filter(|_| is_over);
+        let record = &self[run.task.domain];
+        let is_erased = |marked| {
+            matches!(run.verb(), Verb::Stop(_))
+                || record.row.as_ref().is_none_or(|row| row.generation != marked)
+        };
         if marked.is_some_and(|marked| {
-            self.qemus.contains_key(&marked) || self.describing(marked).is_some()
+            let is_described = self.describing(marked).is_some() || !is_erased(marked);
+            self.qemus.contains_key(&marked) || is_described
         }) {
             self.break_rule(passing::NOT_GONE);
         }
@@ -67,14 +77,16 @@ impl World {
                     && matches!(run.verb(), Verb::Media(_, medium, _) if holds(*medium))
             }),
             Came::Removed => {
-                !(is_there && entry.is_some_and(|one| run.asked.contains(&one.serial)))
+                is_of(run, record)
+                    && !(is_there && entry.is_some_and(|one| run.asked.contains(&one.serial)))
             }
             Came::Undone => entry.is_none(),
             // Somebody else may have begun anew with the id.
             Came::Failed => {
                 entry.is_none_or(|entry| is_settled(entry) || !run.drawn.contains(&entry.intent))
             }
-            Came::Pending => entry.is_some_and(|one| one.phase.is_open() && is_asked(run, one)),
+            Came::Pending => entry
+                .is_some_and(|one| one.phase.is_open() && !is_untold(one) && is_asked(run, one)),
             Came::Unchanged => match run.verb() {
                 Verb::Attach(..) => entry.is_some_and(is_settled),
                 Verb::Detach(..) => entry.is_none(),
@@ -108,6 +120,12 @@ fn is_done(run: &Run, record: &Record) -> bool {
     }
 }
 
+/// Whether it is leaving, and nobody has recorded that its user was told so.
+fn is_untold(entry: &Entry<Gadget>) -> bool {
+    entry.phase == DevicePhase::Removing { acknowledged: Acknowledged::No }
+}
+
+/// Whether the row is of the generation that the verb had begun on.
 fn is_of(run: &Run, record: &Record) -> bool {
     let generation = record.row.as_ref().map(|row| row.generation);
     run.began.is_none() || run.began == generation

@@ -23,6 +23,15 @@ fn holds(name: &str) {
 }
 
 short! {
+    attach_killed_and_its_qemu = "attach-killed-and-its-qemu";
+    destroy_x_start_after_an_end = "destroy-x-start-after-an-end";
+    destroy_x_stop = "destroy-x-stop";
+    detach_in_doubt = "detach-in-doubt";
+    attach_fine_x_detach = "attach-fine-x-detach";
+    start_that_fails_alone = "start-that-fails-alone";
+    start_after_an_end = "start-after-an-end";
+    undefine_after_an_end = "undefine-after-an-end";
+    replace_x_start = "replace-x-start";
     lock_of_what_is_gone = "lock-of-what-is-gone";
     section_without_its_lock_hits_nobody = "section-without-its-lock-hits-nobody";
     define_x_define = "define-x-define";

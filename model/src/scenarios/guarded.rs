@@ -1,6 +1,6 @@
 //! Small scenarios in which one guard of the protocol is all that stands between a verb and a mistake.
 
-use steadfast_protocol::{Door, Plan};
+use steadfast_protocol::{Acknowledged, DevicePhase, Door, Phase, Plan};
 
 use super::{Set, Trial, is_conflict, is_gone, is_killed, kills};
 use crate::{Came, Ending, Faults, Gadget, HERE, Rule, Scenario, Slot, Verb, World};
@@ -21,7 +21,7 @@ pub(super) const TRIALS: &[Trial] = &[
     Trial::new(
         "wait-x-re-creation-killed",
         Set::Short,
-        "a wait that was overtaken settles nothing of the next generation",
+        "a wait that was overtaken settles and acknowledges nothing of the next generation",
         || overtaken(Verb::Wait),
     ),
     Trial::new(
@@ -71,6 +71,54 @@ pub(super) const TRIALS: &[Trial] = &[
     ),
     Trial::new("define-x-define", Set::Short, "a domain is defined once", define_by_define),
     Trial::new(
+        "destroy-x-stop",
+        Set::Short,
+        "what a destroy has marked is not lowered by a stop",
+        destroy_by_stop,
+    ),
+    Trial::new(
+        "destroy-x-start-after-an-end",
+        Set::Short,
+        "what a destroy has marked is not settled as an end",
+        destroy_after_an_end,
+    ),
+    Trial::new(
+        "attach-killed-and-its-qemu",
+        Set::Short,
+        "what was never acknowledged goes with its generation",
+        attach_killed_and_its_qemu,
+    ),
+    Trial::new(
+        "replace-x-start",
+        Set::Short,
+        "a definition replaces nothing that is being built",
+        replace_by_start,
+    ),
+    Trial::new("undefine-after-an-end", Set::Short, "what ended by itself is forgotten", || {
+        after_an_end(Verb::Undefine)
+    }),
+    Trial::new("start-after-an-end", Set::Short, "what ended by itself is started", || {
+        after_an_end(Verb::Start)
+    }),
+    Trial::new(
+        "start-that-fails-alone",
+        Set::Short,
+        "a start that fails leaves the record as it was, and no folder",
+        start_that_fails_alone,
+    ),
+    Trial::new(
+        "attach-fine-x-detach",
+        Set::Short,
+        "what is leaving is not there already",
+        attach_fine_by_detach,
+    ),
+    Trial::new(
+        "detach-in-doubt",
+        Set::Short,
+        "what is told as pending was asked for",
+        detach_in_doubt,
+    ),
+    Trial::new(
         "section-without-its-lock-hits-nobody",
         Set::Short,
         "where a lock is lost under a queued section, it still ends no intent but its own",
@@ -95,12 +143,12 @@ fn attach_killed_before_a_waiter() -> Scenario {
 /// Somebody waits for the guest of one generation, while an attach to the next is killed.
 fn overtaken(waits: Verb) -> Scenario {
     Scenario {
-        world: World::running([(1, Gadget::PCI)]).with(Faults { releases: 1, ..kills(1) }),
+        world: leaving().with(Faults { releases: 1, ..kills(1) }),
         slots: vec![
-            Slot::new([Verb::detach(1)]).or(waits),
+            Slot::new([waits]),
             Slot::new([
                 Verb::Destroy,
-                Verb::Define(vec![]),
+                Verb::Define(vec![(2, Gadget::PCI)]),
                 Verb::Start,
                 Verb::attach(1, Gadget::SCSI),
             ]),
@@ -108,6 +156,15 @@ fn overtaken(waits: Verb) -> Scenario {
         sometimes: vec![("overtaken", |_, state| is_conflict(state, "Overtaken"))],
         ..Scenario::default()
     }
+}
+
+/// A domain whose guest was asked to let go of its device, by somebody who is gone.
+fn leaving() -> World {
+    let mut world = World::running([(1, Gadget::PCI)]);
+    if let Some(entry) = world[HERE].devices.get_mut(&1) {
+        entry.phase = DevicePhase::Removing { acknowledged: Acknowledged::No };
+    }
+    world.with_qemus(|qemu| qemu.fronts.values_mut().for_each(|front| front.leaving = true))
 }
 
 fn exit_that_is_a_rumour() -> Scenario {
@@ -220,6 +277,113 @@ fn section_that_lost_its_lock() -> Scenario {
         broken: Some(Rule::SectionOwnsHold),
         only: Some("R1: whatever runs is described"),
         sometimes: vec![("attached again", |_, state| state.says(1, Came::Attached))],
+        ..Scenario::default()
+    }
+}
+
+fn replace_by_start() -> Scenario {
+    Scenario {
+        world: World::defined([(1, Gadget::SCSI)]),
+        slots: vec![Slot::new([Verb::Redefine(vec![(2, Gadget::SCSI)])]), Slot::new([Verb::Start])],
+        sometimes: vec![("replaced, and started", |_, state| {
+            [0, 1].iter().all(|at| state.endings(*at) == [Ending::Done])
+        })],
+        ..Scenario::default()
+    }
+}
+
+fn after_an_end(verb: Verb) -> Scenario {
+    let mut world = World::running([(1, Gadget::SCSI)]);
+    world.qemus.clear();
+    Scenario {
+        world,
+        slots: vec![Slot::new([verb])],
+        sometimes: vec![("done", |_, state| state.endings(0) == [Ending::Done])],
+        ..Scenario::default()
+    }
+}
+
+fn start_that_fails_alone() -> Scenario {
+    Scenario {
+        world: World::defined([(1, Gadget::SCSI)])
+            .with(Faults { failures: 1, ..Faults::default() }),
+        slots: vec![Slot::new([Verb::Start])],
+        sometimes: vec![("failed", |_, state| state.fails("platform"))],
+        always: vec![("a failure leaves nothing", |_, state| {
+            let row = state.world[HERE].row.as_ref();
+            let is_defined = row.is_some_and(|row| row.phase == Phase::Defined);
+            !state.fails("platform") || is_defined && state.world.places.is_empty()
+        })],
+        ..Scenario::default()
+    }
+}
+
+fn attach_fine_by_detach() -> Scenario {
+    Scenario {
+        world: World::running([(1, Gadget::PCI)]),
+        slots: vec![
+            Slot::new([Verb::detach(1)]),
+            Slot::new([Verb::attach(1, Gadget::PCI).on(HERE).fine()]),
+        ],
+        sometimes: vec![
+            ("there already", |_, state| state.says(1, Came::Unchanged)),
+            ("leaving", |_, state| is_conflict(state, "DeviceExists")),
+        ],
+        ..Scenario::default()
+    }
+}
+
+fn detach_in_doubt() -> Scenario {
+    Scenario {
+        world: World::running([(1, Gadget::PCI)]).with(Faults { unknowns: 1, ..Faults::default() }),
+        slots: vec![Slot::new([Verb::detach(1)])],
+        sometimes: vec![("pending", |_, state| state.says(1, Came::Pending))],
+        always: vec![("the guest was asked", |_, state| {
+            let mut fronts = state.world.qemus.values().flat_map(|qemu| qemu.fronts.values());
+            !state.says(1, Came::Pending) || fronts.all(|front| front.leaving)
+        })],
+        ..Scenario::default()
+    }
+}
+
+fn destroy_by_stop() -> Scenario {
+    Scenario {
+        world: World::running([]),
+        slots: vec![Slot::new([Verb::Destroy]), Slot::new([Verb::Stop(Door::Force)])],
+        sometimes: vec![("destroyed", |_, state| is_gone(state))],
+        ..Scenario::default()
+    }
+}
+
+fn destroy_after_an_end() -> Scenario {
+    let mut world = World::running([]);
+    world.qemus.clear();
+    Scenario {
+        world,
+        slots: vec![Slot::new([Verb::Destroy]), Slot::new([Verb::Start])],
+        sometimes: vec![("destroyed", |_, state| is_gone(state))],
+        ..Scenario::default()
+    }
+}
+
+/// An attach was killed before QEMU had heard of it; now its QEMU ends.
+fn attach_killed_and_its_qemu() -> Scenario {
+    let mut world =
+        World::running([(1, Gadget::SCSI)]).with(Faults { deaths: 1, ..Faults::default() });
+    if let Some(entry) = world[HERE].devices.get_mut(&1) {
+        entry.phase = DevicePhase::Adding;
+    }
+    let world = world.with_qemus(|qemu| {
+        qemu.fronts.clear();
+        qemu.backs.clear();
+    });
+    Scenario {
+        world,
+        slots: vec![Slot::new([Verb::Start])],
+        sometimes: vec![("started again", |_, state| state.endings(0) == [Ending::Done])],
+        always: vec![("nobody was told of it, and it is gone", |_, state| {
+            state.endings(0) != [Ending::Done] || !state.world[HERE].devices.contains_key(&1)
+        })],
         ..Scenario::default()
     }
 }

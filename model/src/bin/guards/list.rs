@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! ## name (rule) what happens where it is gone
+//! behind: the guard that holds where this one is gone
 //! @ file
 //! -lines as they stand
 //! +lines in which GONE is true where the guard is to be gone
@@ -19,6 +20,8 @@ pub(crate) struct Guard {
     pub(crate) name: String,
     /// The rule it keeps, where it is one of the table, and what happens without it.
     pub(crate) gone: String,
+    /// A second line: what holds without it, so that no scenario can miss it.
+    pub(crate) behind: Option<String>,
     /// Where it stands: file and line.
     pub(crate) place: String,
 }
@@ -125,7 +128,10 @@ fn parse(lists: &[String]) -> Result<(Vec<Guard>, Vec<Change>), String> {
             }
             group.end += 1;
             let (name, gone) = (name.to_owned(), gone.to_owned());
-            guards.push(Guard { name, gone, place: String::new() });
+            guards.push(Guard { name, gone, behind: None, place: String::new() });
+        } else if let Some(behind) = line.strip_prefix("behind: ") {
+            let guard = guards.last_mut().ok_or("behind what")?;
+            guard.behind = Some(behind.to_owned());
         } else if let Some(file) = line.strip_prefix("@ ") {
             let (old, new) = Default::default();
             changes.push(Change { guards: group.clone(), file: file.to_owned(), old, new });

@@ -1,6 +1,7 @@
 //! Goes without each guard of the protocol in turn, and asks who notices.
 //!
-//! `guards [--short] [--only NAME] [--list]`. A guard that no scenario misses is one that nothing proves: the program then fails.
+//! `guards [--short] [--only NAME] [--list]`. A guard that no scenario misses is one that nothing proves: the program then
+//! fails, unless the list says behind which other it stands; and it fails where that is no longer so.
 #![forbid(unsafe_code)]
 
 mod list;
@@ -90,6 +91,9 @@ fn go_without(programs: &Programs, guard: &Guard, most: Checks) -> Result<bool, 
     let verdict = if said.noticed.is_some() { Verdict::Found } else { Verdict::Holds };
     println!("guard-{}, {}: without it {}", guard.name, guard.place, guard.gone);
     println!("    scenarios: {}", said.noticed.unwrap_or_else(nobody));
+    if let Some(behind) = &guard.behind {
+        println!("    behind: {behind}");
+    }
     println!("    decisions: {}", units.noticed.unwrap_or_else(nobody));
     let proof = Proof {
         name: &format!("guard-{}", guard.name),
@@ -101,7 +105,7 @@ fn go_without(programs: &Programs, guard: &Guard, most: Checks) -> Result<bool, 
         bound: None,
         took: begun.elapsed(),
         verdict,
-        expected: Verdict::Found,
+        expected: if guard.behind.is_some() { Verdict::Holds } else { Verdict::Found },
     };
     println!("{}", proof.line());
     Ok(proof.is_as_expected())

@@ -125,8 +125,10 @@ impl Said {
         }
         if let Some(property) = line.strip_prefix("not so: ") {
             self.property = format!(": {property}");
-        } else if let Some(missing) = line.trim().strip_prefix("never happened: ") {
-            self.property = format!(": it never happens that {missing}");
+        } else if let Some(missing) = line.trim().strip_prefix("never happened: ")
+            && self.property.is_empty()
+        {
+            self.property = format!(": it never happens: {missing}");
         }
         let row = line.strip_prefix("proof: ").map(serde_json::from_str::<Value>);
         let Some(Ok(row)) = row else { return };
@@ -135,6 +137,7 @@ impl Said {
             let name = row["name"].as_str().unwrap_or_default();
             self.noticed.get_or_insert(format!("{name}{}", self.property));
         }
+        self.property.clear();
     }
 }
 
