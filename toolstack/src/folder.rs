@@ -15,18 +15,14 @@
 //! ```
 
 use std::{
-    fs::File,
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-use rustix::{
-    fs::{FlockOperation, flock},
-    io::Errno,
-};
 use steadfast_protocol::{Domain, Generation};
 use uuid::Uuid;
+
+use crate::berth::{self, Berth, GONE};
 
 /// The two folders of a host.
 #[derive(Clone, Debug)]
@@ -35,28 +31,13 @@ pub(crate) struct Folders {
     pub(crate) run: PathBuf,
 }
 
-/// One generation's folder.
-#[derive(Clone, Debug)]
-pub(crate) struct Berth(PathBuf);
-
-/// Left by whoever ended the generation for whoever still holds its slow lock.
-const OVER: &str = "over";
-
-const DRAWN: &str = "drawn";
-
-/// What the folder of a generation is called once nobody needs it.
-const GONE: &str = "gone.";
-
-/// How often a folder is made anew whose parent was taken away, being empty, by whoever ended an earlier generation.
-const TRIES: usize = 16;
-
 impl Folders {
     pub(crate) fn fast_lock(&self, domain: Domain) -> PathBuf {
         self.state.join("locks").join(Uuid::from_u128(domain.0).to_string())
     }
 
     pub(crate) fn berth(&self, domain: Domain, generation: Generation) -> Berth {
-        Berth(self.domain(domain).join(generation.to_string()))
+        Berth::at(self.domain(domain).join(generation.to_string()))
     }
 
     fn domain(&self, domain: Domain) -> PathBuf {
@@ -128,7 +109,7 @@ impl Folders {
             };
             let gone: Vec<_> = folders.iter().filter(is_gone).collect();
             for folder in &gone {
-                remove_all(folder)?;
+                berth::remove_all(folder)?;
             }
             if gone.len() == folders.len() {
                 // Who is about to make a folder in it makes it again.
@@ -136,11 +117,6 @@ impl Folders {
             }
         }
         Ok(())
-    }
-
-    /// Takes a domain's own folder away, where it is empty.
-    pub(crate) fn leave(&self, domain: Domain) {
-        let _ = std::fs::remove_dir(self.domain(domain));
     }
 }
 
@@ -156,139 +132,10 @@ fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-/// Makes a folder that only its owner can enter, and its parents.
-pub(crate) fn make(folder: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-fn remove_all(folder: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-impl Berth {
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-    /// A copy of the document the generation was started from, for when the store loses its own.
-    pub(crate) fn document(&self) -> PathBuf {
-        self.0.join("document")
-    }
-    pub(crate) fn slow(&self) -> PathBuf {
-        self.0.join("slow")
-    }
-    pub(crate) fn alive(&self) -> PathBuf {
-        self.0.join("alive")
-    }
-    pub(crate) fn command(&self) -> PathBuf {
-        self.0.join("command")
-    }
-    pub(crate) fn query(&self) -> PathBuf {
-        self.0.join("query")
-    }
-    pub(crate) fn monitor(&self) -> PathBuf {
-        self.0.join("monitor")
-    }
-    pub(crate) fn turn(&self) -> PathBuf {
-        self.0.join("turn")
-    }
-    pub(crate) fn log(&self) -> PathBuf {
-        self.0.join("qemu.log")
-    }
-    pub(crate) fn serial_log(&self) -> PathBuf {
-        self.0.join("serial.log")
-    }
-
-    pub(crate) fn make(&self) -> io::Result<()> {
-        for _ in 1..TRIES {
-            // It went before the folder was made in it, or before it was looked at.
-            match make(&self.0).map_err(|error| error.kind()) {
-                Ok(()) => return Ok(()),
-                Err(io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {}
-                Err(_) => break,
-            }
-        }
-        make(&self.0)
-    }
-
-    /// Says that QEMU may come to know serials up to this one. By the holder of the slow lock, before it does; the
-    /// length of an empty file, which needs no room and is never half written.
-    pub(crate) fn note_drawn(&self, counter: u64) -> io::Result<()> {
-        let mut options = File::options();
-        options.write(true).create(true).truncate(false).mode(0o600);
-        let opened = options.open(self.0.join(DRAWN));
-        let file = match opened {
-            Ok(file) => file,
-            // The run folder was wiped, and the endpoints with it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        if file.metadata()?.len() < counter { file.set_len(counter) } else { Ok(()) }
-    }
-
-    /// Whether some process holds its alive lock. Asked shared, so that two who ask do not see each other.
-    pub(crate) fn is_alive(&self) -> io::Result<bool> {
-        let file = match File::open(self.alive()) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        match flock(&file, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => flock(&file, FlockOperation::Unlock).map(|()| false).map_err(Into::into),
-            Err(Errno::WOULDBLOCK) => Ok(true),
-            Err(errno) => Err(errno.into()),
-        }
-    }
-
-    fn drawn(&self) -> io::Result<u64> {
-        match std::fs::symlink_metadata(self.0.join(DRAWN)) {
-            Ok(file) => Ok(file.len()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-            Err(error) => Err(error),
-        }
-    }
-
-    pub(crate) fn exists(&self) -> bool {
-        self.0.is_dir()
-    }
-
-    /// Says that the generation is over, for whoever holds its slow lock still.
-    pub(crate) fn mark_over(&self) -> io::Result<()> {
-        match std::fs::write(self.0.join(OVER), []) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.0.join(OVER).exists()
-    }
-
-    /// Takes the folder away; by the holder of the slow lock in it, which is renamed away with the rest first, so
-    /// that nobody can make a new lock file in a folder that is about to go.
-    pub(crate) fn remove(&self) -> io::Result<()> {
-        let Some(name) = self.0.file_name().and_then(|name| name.to_str()) else {
-            return Ok(());
-        };
-        let aside = self.0.with_file_name(format!("{GONE}{name}"));
-        match std::fs::rename(&self.0, &aside) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        remove_all(&aside)?;
-        if let Some(domain) = self.0.parent() {
-            let _ = std::fs::remove_dir(domain);
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::berth::make;
 
     fn folders() -> (tempfile::TempDir, Folders) {
         let folder = tempfile::tempdir().unwrap();

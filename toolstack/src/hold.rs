@@ -1,11 +1,13 @@
-//! A generation's slow lock, as the verbs own it.
+//! A generation's slow lock, as the verbs own it, and who takes the folder away that it lies in.
 
-use std::sync::Arc;
+use std::io;
 
-use parking_lot::Mutex;
 use steadfast_locks::{FileLock, Held};
 
-use crate::folder::Berth;
+use crate::{
+    berth::Berth,
+    sync::{Arc, Mutex},
+};
 
 /// Owned together by a verb, its commands in flight and its sections (R13); the last of them unlocks.
 #[derive(Clone)]
@@ -31,12 +33,12 @@ impl Hold {
     }
 
     /// Says which serials QEMU may come to know under it.
-    pub(crate) fn note_drawn(&self, counter: u64) -> std::io::Result<()> {
+    pub(crate) fn note_drawn(&self, counter: u64) -> io::Result<()> {
         self.0.berth.note_drawn(counter)
     }
 
     /// Takes the whole folder away, then unlocks.
-    pub(crate) fn clear(self) -> std::io::Result<()> {
+    pub(crate) fn clear(self) -> io::Result<()> {
         let held = self.0.held.lock().take();
         let removed = self.0.berth.remove();
         drop(held);
@@ -53,25 +55,36 @@ impl Drop for Inner {
         // fork of the process that locked leaves all of it alone (R20).
         if self.process == std::process::id()
             && self.berth.is_over()
-            && let Err(error) = self.remove()
+            && let Err(error) = take_away(&self.berth)
         {
             tracing::warn!(%error, "failed to take away the folder of a generation that is over");
         }
     }
 }
 
-impl Inner {
-    /// Whoever holds the lock by now looks when it unlocks, like us.
-    fn remove(&self) -> std::io::Result<()> {
-        match FileLock::try_acquire(&self.berth.slow()) {
-            Ok(Some(lock)) => {
-                let removed = self.berth.remove();
-                drop(lock);
-                removed
-            }
-            Ok(None) => Ok(()),
-            Err(_) if !self.berth.exists() => Ok(()),
-            Err(error) => Err(std::io::Error::other(error)),
+/// Takes away what is left of a generation that is over. Where somebody holds its slow lock still, the lock and the
+/// folder are theirs to take away, and they are told so, before they are looked for.
+pub(crate) fn sweep(berth: &Berth) -> io::Result<()> {
+    if !berth.exists() {
+        berth.leave();
+        return Ok(());
+    }
+    berth.mark_over()?;
+    berth.remove_endpoints()?;
+    take_away(berth)
+}
+
+/// Whoever holds the lock by now looks when it unlocks. It goes past the queue in front of the lock: who stands there
+/// may never hold it, and would leave the folder.
+fn take_away(berth: &Berth) -> io::Result<()> {
+    match FileLock::try_acquire(&berth.slow()) {
+        Ok(Some(lock)) => {
+            let removed = berth.remove();
+            drop(lock);
+            removed
         }
+        Ok(None) => Ok(()),
+        Err(_) if !berth.exists() => Ok(()),
+        Err(error) => Err(io::Error::other(error)),
     }
 }

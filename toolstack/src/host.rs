@@ -2,15 +2,17 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use steadfast_locks::{LockTable, OwnerNote, alive, lockdep};
+use steadfast_locks::{LockTable, alive, lockdep};
 use steadfast_protocol::{Domain, Generation, Session, Standing};
 use steadfast_store::{DomainRow, Store, StoreError, StoreOptions};
 use uuid::Uuid;
 
 use crate::{
     answer::{Answer, Ending, Outcome},
+    berth,
     error::{Error, Kind},
-    folder::{self, Folders},
+    folder::Folders,
+    hold,
     launch::{Launcher, QemuLauncher},
     operation::Operation,
     problem,
@@ -151,7 +153,7 @@ fn open_store(
 ) -> Result<Result<Option<Store>, Error>, Error> {
     if access == Access::ReadWrite {
         for folder in [&folders.state, &folders.run, &folders.state.join("locks")] {
-            folder::make(folder).map_err(|error| {
+            berth::make(folder).map_err(|error| {
                 Error::new(Kind::Environment, format!("failed to make {}", folder.display()))
                     .because(error)
             })?;
@@ -245,36 +247,9 @@ impl Shared {
         Ok(entries)
     }
 
-    /// Takes away what is left of a generation that is over. Where somebody holds its slow lock still, the lock and
-    /// the folder are theirs to take away, and they are told so.
-    pub(crate) fn sweep(
-        &self,
-        domain: Domain,
-        generation: Generation,
-        note: OwnerNote,
-    ) -> std::io::Result<()> {
-        let berth = self.folders.berth(domain, generation);
-        if !berth.exists() {
-            self.folders.leave(domain);
-            return Ok(());
-        }
-        berth.mark_over()?;
-        for path in [berth.command(), berth.query(), berth.monitor(), berth.alive()] {
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        match self.locks.try_acquire(&berth.slow(), "slow", note) {
-            Ok(Some(held)) => {
-                berth.remove()?;
-                drop(held);
-                Ok(())
-            }
-            Ok(None) => Ok(()),
-            Err(_) if !berth.exists() => Ok(()),
-            Err(error) => Err(std::io::Error::other(error)),
-        }
+    /// Takes away what is left of a generation that is over, or leaves it to whoever holds its slow lock still.
+    pub(crate) fn sweep(&self, domain: Domain, generation: Generation) -> std::io::Result<()> {
+        hold::sweep(&self.folders.berth(domain, generation))
     }
 
     /// What the kernel says of a row's QEMU, and its pid.

@@ -14,8 +14,8 @@ use steadfast_device::{
 use steadfast_locks::alive::{AliveFile, AliveIdentity};
 
 use crate::{
+    berth::Berth,
     error::{Error, Kind},
-    folder::Berth,
     launch::{self, Arg, Credentials, Inherited, LaunchError, LaunchOrder},
     problem,
     wire::open_image,

@@ -24,6 +24,7 @@
 //! ```
 
 mod answer;
+mod berth;
 mod check;
 mod error;
 mod folder;
@@ -40,6 +41,7 @@ mod request;
 mod schema;
 mod section;
 mod survivor;
+mod sync;
 mod tap;
 mod thing;
 mod verbs;

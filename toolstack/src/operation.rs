@@ -32,8 +32,8 @@ use steadfast_protocol::{
 use steadfast_qmp::{ConnectOptions, Monitor, Outcome, QmpError};
 
 use crate::{
+    berth::Berth,
     error::{Error, Kind},
-    folder::Berth,
     hold::Hold,
     host::Shared,
     kit::{self, Boot},
@@ -299,7 +299,7 @@ impl Platform for Operation {
     async fn sweep(&self, domain: Domain, generation: Generation) -> Result<(), Error> {
         tracing::trace!(call = "sweep");
         self.learn_last_words(domain, generation);
-        self.host.sweep(domain, generation, self.note("sweep")).map_err(clearing)
+        self.host.sweep(domain, generation).map_err(clearing)
     }
 
     async fn fast<R: Send + 'static>(

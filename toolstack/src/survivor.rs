@@ -9,8 +9,8 @@ use steadfast_device::Document;
 use steadfast_protocol::Domain;
 
 use crate::{
+    berth::Berth,
     error::{Error, Kind},
-    folder::Berth,
 };
 
 /// Writes the copy. It dies with its host, like the QEMU it is of, so it is not synced.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
+use crate::sides::Sides;
 use crate::story;
 use crate::world::{World, settle};
 
@@ -35,6 +36,31 @@ pub fn explore(
     bound: Bound,
     body: impl Fn() + Send + Sync + 'static,
 ) {
+    run(name, threads, bound, body, || None);
+}
+
+/// The same for a race, of which each end has to be met in some execution.
+///
+/// # Panics
+/// As [`explore`]; and where one end was never met, for then nothing was proved of it.
+pub fn explore_race(
+    name: &'static str,
+    threads: usize,
+    bound: Bound,
+    body: impl Fn(&Sides) + Send + Sync + 'static,
+) {
+    let sides = Sides::default();
+    let seen = sides.clone();
+    run(name, threads, bound, move || body(&seen), || sides.missed());
+}
+
+fn run(
+    name: &'static str,
+    threads: usize,
+    bound: Bound,
+    body: impl Fn() + Send + Sync + 'static,
+    missed: impl FnOnce() -> Option<[u64; 2]>,
+) {
     let is_deep = std::env::var("STEADFAST_PROOF").is_ok_and(|form| form == "deep");
     let preemptions = match bound {
         Bound::None => None,
@@ -57,7 +83,13 @@ pub fn explore(
         World::end();
     });
     RUNNING.set(None);
-    row.print("holds", is_deep && began.elapsed() >= LONGEST);
+    let missed = missed();
+    let verdict = if missed.is_none() { "holds" } else { "violated" };
+    if let Some(met) = missed {
+        println!("{name}: only one end of the race was met: {met:?}");
+    }
+    row.print(verdict, is_deep && began.elapsed() >= LONGEST);
+    assert!(missed.is_none(), "{name}: only one end of the race was met");
 }
 
 /// Runs `body` in one order, for what has to be there before an exploration begins.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use steadfast_locks::LockTable;
-use steadfast_twins::{Bound, Monotonic, Sides, advance, block_on, explore, thread};
+use steadfast_twins::{Bound, Monotonic, advance, block_on, explore, explore_race, thread};
 
 use crate::place::{Place, Room, assert_at_rest, note, or_late, wait};
 
@@ -11,9 +11,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_deadline_that_comes_with_the_lock_leaves_it_with_one_or_nobody() {
-    let (place, sides) = (Place::new(), Sides::new());
-    let seen = sides.clone();
-    explore("locks-deadline-against-release", 3, Bound::Preemptions(3), move || {
+    let place = Place::new();
+    explore_race("locks-deadline-against-release", 3, Bound::Preemptions(3), move |sides| {
         let (path, table, room) = (place.fresh(), LockTable::new(), Room::new());
         let held = wait(&table, &path);
         let waiter = thread::spawn({
@@ -29,38 +28,40 @@ fn a_deadline_that_comes_with_the_lock_leaves_it_with_one_or_nobody() {
         });
         let time = thread::spawn(|| advance(PATIENCE));
         room.visit(held);
-        seen.met(waiter.join().unwrap());
+        sides.met(waiter.join().unwrap());
         time.join().unwrap();
         assert_at_rest(&table, &path);
     });
-    sides.assert_both_met();
 }
 
 #[test]
 fn a_task_s_deadline_that_comes_with_the_lock_leaves_it_with_one_or_nobody() {
-    let (place, sides) = (Place::new(), Sides::new());
-    let seen = sides.clone();
-    explore("locks-deadline-of-a-task-against-release", 4, Bound::Preemptions(2), move || {
-        let (path, table, room) = (place.fresh(), LockTable::new(), Room::new());
-        let held = wait(&table, &path);
-        let waiter = thread::spawn({
-            let (path, table, room) = (path.clone(), table.clone(), room.clone());
-            let deadline = Some(Monotonic::now() + PATIENCE);
-            move || {
-                let result = block_on(table.acquire(&path, "slow", note(), deadline));
-                let held = or_late(result);
-                let is_in_time = held.is_some();
-                held.into_iter().for_each(|held| room.visit(held));
-                is_in_time
-            }
-        });
-        let time = thread::spawn(|| advance(PATIENCE));
-        room.visit(held);
-        seen.met(waiter.join().unwrap());
-        time.join().unwrap();
-        assert_at_rest(&table, &path);
-    });
-    sides.assert_both_met();
+    let place = Place::new();
+    explore_race(
+        "locks-deadline-of-a-task-against-release",
+        4,
+        Bound::Preemptions(2),
+        move |sides| {
+            let (path, table, room) = (place.fresh(), LockTable::new(), Room::new());
+            let held = wait(&table, &path);
+            let waiter = thread::spawn({
+                let (path, table, room) = (path.clone(), table.clone(), room.clone());
+                let deadline = Some(Monotonic::now() + PATIENCE);
+                move || {
+                    let result = block_on(table.acquire(&path, "slow", note(), deadline));
+                    let held = or_late(result);
+                    let is_in_time = held.is_some();
+                    held.into_iter().for_each(|held| room.visit(held));
+                    is_in_time
+                }
+            });
+            let time = thread::spawn(|| advance(PATIENCE));
+            room.visit(held);
+            sides.met(waiter.join().unwrap());
+            time.join().unwrap();
+            assert_at_rest(&table, &path);
+        },
+    );
 }
 
 #[test]
@@ -86,9 +87,8 @@ fn an_alarm_set_as_the_clock_goes_to_rest_rings() {
 
 #[test]
 fn a_thread_whose_waiter_left_gives_the_lock_back_when_its_turn_comes() {
-    let (place, sides) = (Place::new(), Sides::new());
-    let seen = sides.clone();
-    explore("locks-turn-that-nobody-waits-for", 4, Bound::Preemptions(2), move || {
+    let place = Place::new();
+    explore_race("locks-turn-that-nobody-waits-for", 4, Bound::Preemptions(2), move |sides| {
         let (path, room) = (place.fresh(), Room::new());
         let (one, other) = (LockTable::new(), LockTable::new());
         let held = wait(&one, &path);
@@ -106,10 +106,9 @@ fn a_thread_whose_waiter_left_gives_the_lock_back_when_its_turn_comes() {
         });
         let time = thread::spawn(|| advance(PATIENCE));
         room.visit(held);
-        seen.met(waiter.join().unwrap());
+        sides.met(waiter.join().unwrap());
         time.join().unwrap();
         assert_at_rest(&other, &path);
         assert_at_rest(&one, &path);
     });
-    sides.assert_both_met();
 }

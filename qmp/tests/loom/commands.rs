@@ -4,15 +4,13 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use steadfast_qmp::{Command, Limits, Outcome, QmpError, UnknownReason};
-use steadfast_twins::{Bound, Sides, advance, block_on, explore, settle, thread};
+use steadfast_twins::{Bound, advance, block_on, explore, explore_race, settle, thread};
 
 use crate::peer::{Kept, PATIENCE, connect, soon};
 
 #[test]
 fn a_command_dropped_as_it_is_sent_is_withdrawn_or_keeps_until_it_is_answered() {
-    let sides = Sides::new();
-    let seen = sides.clone();
-    explore("qmp-dropped-command-against-sending", 3, Bound::Preemptions(2), move || {
+    explore_race("qmp-dropped-command-against-sending", 3, Bound::Preemptions(2), move |sides| {
         let ((monitor, mut qemu), kept) = (connect(Limits::default()), Kept::new());
         let caller = thread::spawn({
             let command = kept.by(Command::new("device_add"));
@@ -26,16 +24,13 @@ fn a_command_dropped_as_it_is_sent_is_withdrawn_or_keeps_until_it_is_answered() 
         caller.join().unwrap();
         settle();
         assert!(kept.is_gone());
-        seen.met(received == 1);
+        sides.met(received == 1);
     });
-    sides.assert_both_met();
 }
 
 #[test]
 fn a_deadline_that_comes_with_the_answer_has_an_outcome_that_is_so() {
-    let sides = Sides::new();
-    let seen = sides.clone();
-    explore("qmp-deadline-against-answer", 3, Bound::Preemptions(2), move || {
+    explore_race("qmp-deadline-against-answer", 3, Bound::Preemptions(2), move |sides| {
         let ((monitor, mut qemu), kept) = (connect(Limits::default()), Kept::new());
         let caller = thread::spawn({
             let (command, deadline, kept) =
@@ -59,16 +54,13 @@ fn a_deadline_that_comes_with_the_answer_has_an_outcome_that_is_so() {
             Outcome::Unknown(UnknownReason::Sent(QmpError::Silent)) => assert_eq!(received, 1),
             other => panic!("{other:?}"),
         }
-        seen.met(matches!(outcome, Outcome::Done(_)));
+        sides.met(matches!(outcome, Outcome::Done(_)));
     });
-    sides.assert_both_met();
 }
 
 #[test]
 fn a_command_posted_as_qemu_hangs_up_is_settled_once_as_sent_or_not() {
-    let sides = Sides::new();
-    let seen = sides.clone();
-    explore("qmp-post-against-hang-up", 3, Bound::Preemptions(2), move || {
+    explore_race("qmp-post-against-hang-up", 3, Bound::Preemptions(2), move |sides| {
         let ((monitor, mut qemu), kept) = (connect(Limits::default()), Kept::new());
         let caller = thread::spawn({
             let command = kept.by(Command::new("blockdev-add"));
@@ -79,12 +71,11 @@ fn a_command_posted_as_qemu_hangs_up_is_settled_once_as_sent_or_not() {
         settle();
         assert!(kept.is_gone());
         match outcome {
-            Outcome::Unknown(UnknownReason::NotSent(_)) => seen.met(false),
-            Outcome::Unknown(UnknownReason::Sent(_)) => seen.met(true),
+            Outcome::Unknown(UnknownReason::NotSent(_)) => sides.met(false),
+            Outcome::Unknown(UnknownReason::Sent(_)) => sides.met(true),
             other => panic!("{other:?}"),
         }
     });
-    sides.assert_both_met();
 }
 
 #[test]

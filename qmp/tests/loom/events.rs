@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use steadfast_qmp::{Events, EventsError, Filter, Limits};
-use steadfast_twins::{Bound, Sides, block_on, explore, thread};
+use steadfast_twins::{Bound, block_on, explore, explore_race, thread};
 
 use crate::peer::{connect, soon};
 
@@ -24,9 +24,7 @@ fn follow(mut events: Events, deadline: Instant) -> (Vec<String>, u64) {
 
 #[test]
 fn a_subscriber_that_comes_late_sees_the_rest_in_order_and_the_end() {
-    let sides = Sides::new();
-    let met = sides.clone();
-    explore("qmp-subscribe-against-events", 3, Bound::Preemptions(2), move || {
+    explore_race("qmp-subscribe-against-events", 3, Bound::Preemptions(2), move |sides| {
         let (monitor, mut qemu) = connect(Limits::default());
         let late = thread::spawn(move || follow(monitor.subscribe(Filter::all()), soon()));
         SENT.iter().for_each(|event| qemu.emit(event));
@@ -34,16 +32,13 @@ fn a_subscriber_that_comes_late_sees_the_rest_in_order_and_the_end() {
         let (seen, missed) = late.join().unwrap();
         assert!(SENT.map(str::to_owned).ends_with(&seen), "{seen:?}");
         assert_eq!(missed, 0);
-        met.met(seen.len() == SENT.len());
+        sides.met(seen.len() == SENT.len());
     });
-    sides.assert_both_met();
 }
 
 #[test]
 fn a_subscriber_that_falls_behind_learns_of_each_event_it_missed() {
-    let sides = Sides::new();
-    let met = sides.clone();
-    explore("qmp-slow-subscriber-against-events", 3, Bound::Preemptions(2), move || {
+    explore_race("qmp-slow-subscriber-against-events", 3, Bound::Preemptions(2), move |sides| {
         let (monitor, mut qemu) = connect(Limits { events: 1, ..Limits::default() });
         let events = monitor.subscribe(Filter::all());
         let slow = thread::spawn(move || follow(events, soon()));
@@ -52,10 +47,9 @@ fn a_subscriber_that_falls_behind_learns_of_each_event_it_missed() {
         let (seen, missed) = slow.join().unwrap();
         assert_eq!(seen.len() as u64 + missed, SENT.len() as u64);
         assert_eq!(seen.last().map(String::as_str), Some("C"), "the newest is kept");
-        met.met(missed == 0);
+        sides.met(missed == 0);
         drop(monitor);
     });
-    sides.assert_both_met();
 }
 
 #[test]

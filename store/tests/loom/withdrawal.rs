@@ -3,15 +3,14 @@
 use std::pin::pin;
 use std::task::{Context, Waker};
 
-use steadfast_twins::{Bound, Sides, advance, block_on, explore, settle, thread};
+use steadfast_twins::{Bound, advance, block_on, explore_race, settle, thread};
 
 use crate::place::{Fate, PATIENCE, Place, soon};
 
 #[test]
 fn a_section_whose_future_is_dropped_runs_whole_or_never() {
-    let (place, sides) = (Place::new(), Sides::new());
-    let seen = sides.clone();
-    explore("store-dropped-section-against-writer", 3, Bound::Preemptions(3), move || {
+    let place = Place::new();
+    explore_race("store-dropped-section-against-writer", 3, Bound::Preemptions(3), move |sides| {
         let fate = Fate::new();
         let caller = thread::spawn({
             let (fate, place) = (fate.clone(), place.clone());
@@ -24,16 +23,14 @@ fn a_section_whose_future_is_dropped_runs_whole_or_never() {
         caller.join().unwrap();
         settle();
         fate.assert_over();
-        seen.met(fate.ran() > 0);
+        sides.met(fate.ran() > 0);
     });
-    sides.assert_both_met();
 }
 
 #[test]
 fn a_deadline_that_comes_as_the_writer_takes_a_section_up_tells_what_became_of_it() {
-    let (place, sides) = (Place::new(), Sides::new());
-    let seen = sides.clone();
-    explore("store-deadline-against-writer", 4, Bound::Preemptions(2), move || {
+    let place = Place::new();
+    explore_race("store-deadline-against-writer", 4, Bound::Preemptions(2), move |sides| {
         let fate = Fate::new();
         let caller = thread::spawn({
             let (fate, place, deadline) = (fate.clone(), place.clone(), soon());
@@ -46,38 +43,39 @@ fn a_deadline_that_comes_as_the_writer_takes_a_section_up_tells_what_became_of_i
         let told = caller.join().unwrap();
         settle();
         fate.assert_as_told(&told);
-        seen.met(told.is_ok());
+        sides.met(told.is_ok());
     });
-    sides.assert_both_met();
 }
 
 #[test]
 fn a_task_s_deadline_that_comes_as_the_writer_takes_a_section_up_tells_what_became_of_it() {
-    let (place, sides) = (Place::new(), Sides::new());
-    let seen = sides.clone();
-    explore("store-deadline-of-a-task-against-writer", 4, Bound::Preemptions(2), move || {
-        let fate = Fate::new();
-        let caller = thread::spawn({
-            let (fate, place, deadline) = (fate.clone(), place.clone(), soon());
-            move || {
-                let store = place.open();
-                block_on(store.section(fate.request_until(deadline), fate.section()))
-            }
-        });
-        advance(PATIENCE);
-        let told = caller.join().unwrap();
-        settle();
-        fate.assert_as_told(&told);
-        seen.met(told.is_ok());
-    });
-    sides.assert_both_met();
+    let place = Place::new();
+    explore_race(
+        "store-deadline-of-a-task-against-writer",
+        4,
+        Bound::Preemptions(2),
+        move |sides| {
+            let fate = Fate::new();
+            let caller = thread::spawn({
+                let (fate, place, deadline) = (fate.clone(), place.clone(), soon());
+                move || {
+                    let store = place.open();
+                    block_on(store.section(fate.request_until(deadline), fate.section()))
+                }
+            });
+            advance(PATIENCE);
+            let told = caller.join().unwrap();
+            settle();
+            fate.assert_as_told(&told);
+            sides.met(told.is_ok());
+        },
+    );
 }
 
 #[test]
 fn a_deadline_that_comes_as_another_process_leaves_the_gate_tells_what_became_of_the_section() {
-    let (place, sides) = (Place::new(), Sides::new());
-    let seen = sides.clone();
-    explore("store-deadline-against-gate", 5, Bound::Preemptions(2), move || {
+    let place = Place::new();
+    explore_race("store-deadline-against-gate", 5, Bound::Preemptions(2), move |sides| {
         let (fate, gate) = (Fate::new(), place.hold_gate());
         let caller = thread::spawn({
             let (fate, place, deadline) = (fate.clone(), place.clone(), soon());
@@ -91,7 +89,6 @@ fn a_deadline_that_comes_as_another_process_leaves_the_gate_tells_what_became_of
         let told = caller.join().unwrap();
         settle();
         fate.assert_as_told(&told);
-        seen.met(told.is_ok());
+        sides.met(told.is_ok());
     });
-    sides.assert_both_met();
 }

@@ -22,8 +22,8 @@ use super::{
     sighting::{self, Round},
 };
 use crate::{
+    berth::Berth,
     error::{Error, Kind as ErrorKind},
-    folder::Berth,
     host::Shared,
     record::{self, OwnerRecord},
     thing::Thing,

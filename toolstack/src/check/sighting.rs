@@ -7,7 +7,7 @@ use steadfast_device::{self as device, Observed, Query, Sight};
 use steadfast_locks::{Level, LockError, Monitor as MonitorLevel, OwnerNote, Permit};
 use steadfast_qmp::{Command, ConnectOptions, Monitor, Outcome, QmpError};
 
-use crate::{error::Error, folder::Berth, host::Shared, problem, wire};
+use crate::{berth::Berth, error::Error, host::Shared, problem, wire};
 
 /// What one QEMU has.
 #[derive(Debug, Default)]

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::found::{Fix, Found, Kind, Subject};
 use crate::{
     error::{Error, Kind as ErrorKind},
+    hold::Hold,
     host::Shared,
     record, survivor,
 };
@@ -171,17 +172,18 @@ fn sweep_these(
         let Ok(Some(held)) = host.locks.try_acquire(&berth.slow(), Slow::NAME, note) else {
             continue;
         };
+        // Who ends the generation meanwhile leaves the folder to us.
+        let hold = Hold::new(held, berth.clone());
         // Whoever claims it does so under this lock.
         let is_left = !is_claimed(host, domain, generation)?;
         let swept = match berth.is_alive() {
-            Ok(false) if is_left => berth.remove(),
+            Ok(false) if is_left => hold.clear(),
             Ok(_) => Ok(()),
             Err(error) => Err(error),
         };
         if let Err(error) = swept {
             tracing::warn!(%error, folder = %berth.path().display(), "failed to sweep");
         }
-        drop(held);
     }
     Ok(())
 }

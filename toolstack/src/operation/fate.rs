@@ -10,8 +10,8 @@ use steadfast_protocol::{Alive, Domain, Generation};
 
 use super::{GLANCE, Operation, unreadable};
 use crate::{
+    berth::Berth,
     error::Error,
-    folder::Berth,
     record::{self, ProcessRecord},
 };
 

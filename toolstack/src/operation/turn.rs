@@ -7,7 +7,7 @@ use steadfast_protocol::{Domain, Heard, Serial};
 use steadfast_qmp::{ConnectOptions, EventsError, Filter, Monitor, Outcome, QmpError};
 
 use super::{Operation, TURN, unexpected};
-use crate::{error::Error, folder::Berth, problem};
+use crate::{berth::Berth, error::Error, problem};
 
 impl Operation {
     /// One turn on the query socket: whether any of these is gone, or will be within the turn. `None` at once where
