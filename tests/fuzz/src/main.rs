@@ -9,14 +9,16 @@ mod options;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Output, Stdio};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use options::{Action, Options};
+use rustix::{event, process};
 use steadfast_fuzz::Proof;
 use steadfast_fuzz::allocation::Counted;
 use steadfast_fuzz::corpus::Corpus;
-use steadfast_fuzz::hunt::{Found, Hunt, distil};
+use steadfast_fuzz::hunt::{Bound, Found, Hunt, distil};
 use steadfast_fuzz::target::Target;
 
 #[global_allocator]
@@ -28,6 +30,10 @@ const AT_ONCE: usize = 2;
 const MOST_KEPT: usize = 40;
 /// More than any input needs: a process that wants more is ended by it.
 const MEMORY_OF_A_HUNT: u64 = 8 << 30;
+/// For what a hunt does beside its bound: the kept inputs come first, and what is found is made shorter.
+const MARGIN: Duration = Duration::from_secs(120);
+/// Far more than an input needs.
+const ONE_INPUT: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     let done =
@@ -49,6 +55,7 @@ fn main() -> ExitCode {
 
 /// Says whether every promise held.
 fn hunt_all(options: &Options) -> io::Result<bool> {
+    println!("fuzz: seed {}", options.seed);
     let folder = tempfile::tempdir()?;
     let waiting = Mutex::new(options.targets.iter());
     let held = Mutex::new(Ok(true));
@@ -81,19 +88,24 @@ fn hunt_apart(options: &Options, target: &Target, trail: &Path) -> io::Result<bo
         .arg(trail)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
-    let output = command.output()?;
+    let limit = limit_of(options.bound);
+    let (output, is_ended) = end_within(&mut command, limit)?;
     let said = String::from_utf8_lossy(&output.stdout);
     if said.lines().any(|line| line.starts_with("proof: ")) {
         print!("{said}");
         return Ok(output.status.success());
     }
     let input = fs::read(trail)?;
-    let found = Found { input, story: format!("the process ended: {}", output.status) };
+    let story = match is_ended {
+        true => format!("the process did not end within {} s", limit.as_secs()),
+        false => format!("the process ended: {}", output.status),
+    };
+    let found = Found { input, story };
     let file = tell(target, &found)?;
     let proof = Proof {
         name: target.name.to_owned(),
         inputs: 1,
-        bound: format!("ended by {file}"),
+        bound: format!("ended by {file}, seed {}", options.seed),
         seconds: began.elapsed().as_secs_f64(),
         holds: false,
     };
@@ -101,14 +113,42 @@ fn hunt_apart(options: &Options, target: &Target, trail: &Path) -> io::Result<bo
     Ok(false)
 }
 
+/// What a hunt that comes back from every input stays below, however busy the machine is.
+fn limit_of(bound: Bound) -> Duration {
+    let hunted = match bound {
+        Bound::Time(time) => time,
+        Bound::Inputs(inputs) => ONE_INPUT.saturating_mul(inputs.try_into().unwrap_or(u32::MAX)),
+    };
+    hunted.saturating_add(MARGIN)
+}
+
+/// Runs it to its end, which is brought about where the limit is reached; says whether that was so.
+fn end_within(command: &mut Command, limit: Duration) -> io::Result<(Output, bool)> {
+    let child = command.stdout(Stdio::piped()).spawn()?;
+    let process =
+        process::pidfd_open(process::Pid::from_child(&child), process::PidfdFlags::empty())?;
+    let limit = event::Timespec::try_from(limit).map_err(io::Error::other)?;
+    std::thread::scope(|scope| {
+        // Read while it runs: it would wait for room otherwise.
+        let output = scope.spawn(|| child.wait_with_output());
+        let ends = || {
+            let mut end = [event::PollFd::new(&process, event::PollFlags::IN)];
+            event::poll(&mut end, Some(&limit))
+        };
+        let is_ended = rustix::io::retry_on_intr(ends)? == 0;
+        if is_ended {
+            process::pidfd_send_signal(&process, process::Signal::KILL)?;
+        }
+        let output = output.join().map_err(|_| io::Error::other("a reading thread panicked"))??;
+        Ok((output, is_ended))
+    })
+}
+
 fn hunt_one(options: &Options, trail: &Path) -> io::Result<bool> {
     let target = options.target()?;
-    rustix::process::setrlimit(
-        rustix::process::Resource::As,
-        rustix::process::Rlimit {
-            current: Some(MEMORY_OF_A_HUNT),
-            maximum: Some(MEMORY_OF_A_HUNT),
-        },
+    process::setrlimit(
+        process::Resource::As,
+        process::Rlimit { current: Some(MEMORY_OF_A_HUNT), maximum: Some(MEMORY_OF_A_HUNT) },
     )?;
     let hunt = Hunt {
         target,
@@ -172,4 +212,27 @@ fn tell(target: &Target, found: &Found) -> io::Result<String> {
         target.name
     );
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, limit: Duration) -> (Option<i32>, String, bool) {
+        let mut command = Command::new("/bin/sh");
+        let (output, is_ended) = end_within(command.args(["-c", script]), limit).unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), is_ended)
+    }
+
+    #[test]
+    fn a_process_that_does_not_end_is_ended() {
+        let (code, _, is_ended) = shell("exec sleep 1000", Duration::from_millis(50));
+        assert_eq!((code, is_ended), (None, true));
+    }
+
+    #[test]
+    fn one_that_ends_is_left_to() {
+        let ran = shell("echo said; exit 3", MARGIN);
+        assert_eq!(ran, (Some(3), "said\n".to_owned(), false));
+    }
 }

@@ -1,5 +1,6 @@
 //! What the command line asks for.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,16 +35,20 @@ const DEEP: Duration = Duration::from_secs(600);
 impl Options {
     pub(crate) fn of_process() -> Result<Self, String> {
         let is_deep = std::env::var("STEADFAST_PROOF").is_ok_and(|length| length == "deep");
-        Self::parse(std::env::args().skip(1), if is_deep { DEEP } else { SHORT })
+        Self::parse(std::env::args().skip(1), is_deep)
     }
 
-    fn parse(mut words: impl Iterator<Item = String>, time: Duration) -> Result<Self, String> {
+    fn parse(words: impl Iterator<Item = String>, is_deep: bool) -> Result<Self, String> {
+        let words: Vec<String> = words.collect();
+        let is_deep = is_deep || words.iter().any(|word| word == "--deep");
+        let (time, seed) = if is_deep { (DEEP, drawn()) } else { (SHORT, 1) };
         let mut options =
-            Self { targets: Vec::new(), bound: Bound::Time(time), seed: 1, action: Action::Hunt };
+            Self { targets: Vec::new(), bound: Bound::Time(time), seed, action: Action::Hunt };
+        let mut words = words.into_iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value"));
             match word.as_str() {
-                "--deep" => options.bound = Bound::Time(DEEP),
+                "--deep" => {}
                 "--only" => options.targets.push(named(&value()?)?),
                 "--seconds" => options.bound = Bound::Time(Duration::from_secs(number(&value()?)?)),
                 "--inputs" => options.bound = Bound::Inputs(number(&value()?)?),
@@ -85,6 +90,11 @@ impl Options {
     }
 }
 
+/// The short form goes the same way each time, the long one a new way.
+fn drawn() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
 fn named(name: &str) -> Result<&'static Target, String> {
     let known = || target::ALL.iter().map(|target| target.name).collect::<Vec<_>>().join(", ");
     target::named(name).ok_or_else(|| format!("no target is called {name}: {}", known()))
@@ -99,7 +109,7 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Options, String> {
-        Options::parse(line.split_whitespace().map(str::to_owned), SHORT)
+        Options::parse(line.split_whitespace().map(str::to_owned), false)
     }
 
     #[test]
@@ -107,6 +117,13 @@ mod tests {
         let options = parse("--only plan --inputs 7 --seed 3").unwrap();
         let again = parse(&options.words_for(options.targets[0]).join(" ")).unwrap();
         assert_eq!((again.targets[0].name, again.bound, again.seed), ("plan", Bound::Inputs(7), 3));
+    }
+
+    #[test]
+    fn only_the_long_form_draws_its_seed_and_it_can_be_told() {
+        assert_eq!(parse("").unwrap().seed, 1);
+        assert_ne!(parse("--deep").unwrap().seed, parse("--deep").unwrap().seed);
+        assert_eq!(parse("--seed 5 --deep").unwrap().seed, 5);
     }
 
     #[test]
