@@ -1,6 +1,7 @@
 //! One verb of the command, in one situation, to be killed.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -57,13 +58,19 @@ impl Case {
 /// The world of a case, and what is kept from one kill to the next.
 pub(crate) struct Scene {
     pub(crate) world: World,
+    /// What is wrong before the verb, because the case is about it.
+    pub(crate) planted: RefCell<BTreeSet<String>>,
     monitor: RefCell<Option<(String, Monitor)>>,
 }
 
 impl Scene {
     /// A world as the case needs it.
     pub(crate) fn of(case: &Case) -> Result<Scene> {
-        let scene = Scene { world: World::new()?, monitor: RefCell::new(None) };
+        let scene = Scene {
+            world: World::new()?,
+            planted: RefCell::default(),
+            monitor: RefCell::new(None),
+        };
         (case.prepare)(&scene)?;
         Ok(scene)
     }

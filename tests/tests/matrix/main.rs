@@ -11,6 +11,7 @@
 mod case;
 mod cases;
 mod coverage;
+mod habit;
 mod judge;
 mod points;
 mod recovery;

@@ -1,6 +1,6 @@
 //! Where a verb is killed, chosen from what it did when nobody killed it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use steadfast_tests::{Cut, Effect, Role, Side, Victim};
@@ -141,9 +141,11 @@ impl Points {
         let mut seen: BTreeMap<&Context, usize> = BTreeMap::new();
         let mut totals: BTreeMap<&Context, usize> = BTreeMap::new();
         told.iter().for_each(|(context, _)| *totals.entry(context).or_default() += 1);
+        let lasts: BTreeMap<&Role, usize> =
+            told.iter().enumerate().map(|(at, (context, _))| (&context.role, at)).collect();
         let mut points = Vec::new();
         let mut covered = 0;
-        for (context, _) in &told {
+        for (at, (context, _)) in told.iter().enumerate() {
             let number = seen.entry(context).or_default();
             *number += 1;
             let is_tried = depth == Depth::Deep || !has_calls || breadth.tries(context);
@@ -155,12 +157,11 @@ impl Points {
             };
             let Some(place) = place.filter(|_| is_tried) else { continue };
             covered += 1;
-            points.extend(sides(context).into_iter().map(|(side, victim)| Point {
-                context: context.clone(),
-                place,
-                side,
-                victim,
-            }));
+            points.extend(
+                sides(context, depth, lasts[&context.role] == at)
+                    .into_iter()
+                    .map(|(side, victim)| Point { context: context.clone(), place, side, victim }),
+            );
         }
         Points { points, effects: effects.len(), covered }
     }
@@ -176,24 +177,30 @@ impl Points {
     }
 }
 
-/// Before it; and after it where somebody else answers to it, so that "done" and "about to do the next" differ.
-fn sides(context: &Context) -> Vec<(Side, Victim)> {
-    let mut sides = vec![(Side::Before, Victim::Command)];
-    if matches!(context.role, Role::Child(_)) {
-        sides.push((Side::Before, Victim::Child));
-    } else if is_answered(context) {
-        sides.push((Side::After, Victim::Command));
+/// Before it, and after it.
+///
+/// After an effect is before the next one, whichever thread has that: the two are the same instant unless the calls
+/// overlap. So the short form kills after an effect only where somebody else answers to it, where a name appears or goes
+/// (others that look for the name may be in a call of theirs), and after the last of a thread, which has no next.
+/// The end of a process has nothing after it.
+fn sides(context: &Context, depth: Depth, is_last: bool) -> Vec<(Side, Victim)> {
+    let is_child = matches!(context.role, Role::Child(_));
+    let names = ["rename ", "unlink "].iter().any(|verb| context.what.starts_with(verb));
+    let is_after = match depth {
+        Depth::Deep => true,
+        Depth::Short => names || (!is_child && (is_last || is_answered(context))),
+    };
+    let mut victims = vec![Victim::Command];
+    if is_child {
+        victims.push(Victim::Child);
     }
-    sides
+    let after = (is_after && context.what != "end").then_some(Side::After);
+    let sides = [Side::Before].into_iter().chain(after);
+    sides.flat_map(|side| victims.iter().map(move |victim| (side, *victim))).collect()
 }
 
 /// Whether it reaches beyond the files of the store and the run folder.
 pub(crate) fn is_answered(context: &Context) -> bool {
     let verbs = ["send ", "hang up", "connect", "fork", "answer", "complain", "sync "];
     verbs.iter().any(|verb| context.what.starts_with(verb))
-}
-
-/// What a run did.
-pub(crate) fn contexts(effects: &[Effect]) -> BTreeSet<Context> {
-    in_context(effects).into_iter().map(|(context, _)| context).collect()
 }

@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use steadfast_tests::{Effect, Failure, Output, Result, Role, Side, ensure};
+use steadfast_tests::{Output, Result, Role, Side, ensure};
 
 use super::case::{Case, Lasts, Scene};
-use super::judge::{Left, Mercy, forgive, judge};
+use super::habit::Habit;
+use super::judge::{Left, Mercy, arranged, forgive, judge};
 use super::points::{Breadth, Depth, Point, Points, is_answered};
 use super::row::{Row, Story, replay, wanted_points};
-use super::single::{ABSENCES, TRIES, follow, undisturbed};
+use super::single::{follow, undisturbed};
 
 /// Who recovers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +63,7 @@ pub(crate) fn killed_in_recovery(test: &str, case: &Case, recoveries: &[Recovery
         kills: 0,
         left_out: 0,
         missed: 0,
-        last: Vec::new(),
+        habit: Habit::of(Vec::new()),
     };
     match matrix.run(recoveries, &mut story) {
         Ok(bound) => row.holds(matrix.kills, bound),
@@ -77,17 +78,27 @@ struct Matrix<'c> {
     kills: usize,
     /// Points that another recovery of the same verb has had.
     left_out: usize,
+    /// Points that come by chance and did not come.
     missed: usize,
-    /// What the verb did when it last came to its end.
-    last: Vec<Effect>,
+    /// What the verb does when nobody kills it.
+    habit: Habit,
 }
 
 /// One way to recover from one state.
 struct Way<'w> {
     first: &'w Point,
     recovery: Recovery,
-    /// What the recovery did when it last came to its end.
-    effects: Vec<Effect>,
+    /// What the recovery does when nobody kills it.
+    habit: Habit,
+}
+
+/// How far three kills came.
+enum Hit {
+    All,
+    /// The verb was not killed where it was to be.
+    NotFirst,
+    NotSecond,
+    NotThird,
 }
 
 impl Matrix<'_> {
@@ -98,9 +109,9 @@ impl Matrix<'_> {
         let wanted = wanted_points();
         let mut had = BTreeSet::new();
         for (first, recovery) in ways(&states, recoveries, depth) {
-            let Some(effects) = self.recovers(first, recovery, story)? else { continue };
-            let mut way = Way { first, recovery, effects };
-            let points = Points::of(&way.effects, depth, Breadth::Own).points;
+            let Some(habit) = self.recovers(first, recovery, story)? else { continue };
+            let mut way = Way { first, recovery, habit };
+            let points = Points::of(way.habit.last(), depth, Breadth::Own).points;
             for (number, second) in points.iter().enumerate() {
                 let texts = way.told(second);
                 if wanted.as_ref().is_some_and(|wanted| wanted[..] != texts[..wanted.len().min(2)])
@@ -111,9 +122,9 @@ impl Matrix<'_> {
                     self.left_out += 1;
                     continue;
                 }
-                let third = &points[(number * 7 + 3) % points.len()];
+                let third = third_of(&points, number);
                 *story = Story::of(texts.to_vec());
-                self.kill_thrice(&mut way, second, third, story)?;
+                self.kill_thrice(&mut way, number, [second, third], story)?;
                 if wanted.is_some() {
                     story.print();
                 }
@@ -143,8 +154,8 @@ impl Matrix<'_> {
     /// Each state that a kill of the verb leaves to be settled, with a point that leaves it.
     fn states(&mut self, story: &mut Story) -> Result<BTreeMap<Left, Point>> {
         self.next_round()?;
-        self.last = undisturbed(&self.scene, self.case, self.round)?;
-        let points = Points::of(&self.last, Depth::Short, Breadth::Own).points;
+        self.habit = Habit::of(undisturbed(&self.scene, self.case, self.round)?);
+        let points = Points::of(self.habit.last(), Depth::Short, Breadth::Own).points;
         let tells = |point: &&Point| {
             let says = point.context.what.starts_with("platform ");
             (says || is_answered(&point.context)) && !matches!(point.context.role, Role::Child(_))
@@ -163,22 +174,25 @@ impl Matrix<'_> {
         Ok(states)
     }
 
-    /// Brings about the state; none where the verb came to its end.
+    /// Brings about the state; none, and counted, where the verb has no such point this time.
     fn first_kill(&mut self, point: &Point, story: &Story) -> Result<Option<Vec<String>>> {
-        for _ in 0..TRIES {
+        let mut tries = 0;
+        while !self.habit.is_missed(point, tries) {
             self.next_round()?;
-            let verb = (self.case.arrange)(&self.scene, self.round)?;
-            let cut = point.in_run(&self.last);
+            let verb = arranged(&self.scene, self.case, self.round)?;
+            let cut = self.habit.aim(point);
             let killed = follow(&self.scene, &verb, cut.as_ref())?;
             if killed.hit {
                 self.kills += 1;
                 story.tell(format!("`steadfast {}` is killed {point}", verb.join(" ")));
                 return Ok(Some(verb));
             }
+            tries += 1;
             killed.output.exits(self.case.ends)?;
             (self.case.clear)(&self.scene, self.round)?;
-            self.last = killed.effects;
+            self.habit.came_to_its_end(killed.effects);
         }
+        self.missed += by_chance(&self.habit, point)?;
         Ok(None)
     }
 
@@ -199,7 +213,7 @@ impl Matrix<'_> {
         first: &Point,
         recovery: Recovery,
         story: &mut Story,
-    ) -> Result<Option<Vec<Effect>>> {
+    ) -> Result<Option<Habit>> {
         *story = Story::of(vec![first.to_string()]);
         let Some(verb) = self.first_kill(first, story)? else { return Ok(None) };
         let arguments = recovery.arguments(self.case, &verb);
@@ -208,57 +222,102 @@ impl Matrix<'_> {
         recovery.ends(self.case, ran.output)?;
         story.tell(format!("record and QEMU: {}", judge(&self.scene, self.case, Mercy::Settled)?));
         self.complete(&verb, story)?;
-        Ok(Some(ran.effects))
+        Ok(Some(Habit::of(ran.effects)))
     }
 
     /// Kills the verb, then the recovery at the second point, then the next recovery at the third.
     fn kill_thrice(
         &mut self,
         way: &mut Way<'_>,
-        second: &Point,
-        third: &Point,
+        number: usize,
+        [second, third]: [&Point; 2],
         story: &Story,
     ) -> Result<()> {
-        for tried in 0..TRIES {
-            if tried >= ABSENCES && second.in_run(&way.effects).is_none() {
-                self.missed += 1;
-                return Ok(());
-            }
-            let Some(verb) = self.first_kill(way.first, story)? else { break };
-            let arguments = way.recovery.arguments(self.case, &verb);
-            let mut is_hit = true;
-            for point in [second, third] {
-                let cut = point.in_run(&way.effects);
-                let killed = follow(&self.scene, &arguments, cut.as_ref())?;
-                let words = arguments.join(" ");
-                if killed.hit {
-                    self.kills += 1;
-                    story.tell(format!("`steadfast {words}` is killed {point}"));
-                    let left = judge(&self.scene, self.case, Mercy::Killed)?;
-                    story.tell(format!("record and QEMU: {left}"));
-                } else {
-                    story.tell(format!("`steadfast {words}` comes to its end"));
-                    way.recovery.ends(self.case, killed.output)?;
-                    is_hit &= point != second;
-                    if point == second {
-                        way.effects = killed.effects;
+        // The third kill is first aimed by a recovery from another state: that of the first kill. Where it fails, that
+        // run shows what a recovery does from the state that the second kill left.
+        let mut third = third.clone();
+        let mut later: Option<Habit> = None;
+        let mut misses = [0, 0];
+        loop {
+            match self.try_thrice(way, &mut later, [second, &third], story)? {
+                Hit::All | Hit::NotFirst => return Ok(()),
+                Hit::NotSecond => {
+                    misses[0] += 1;
+                    if way.habit.is_missed(second, misses[0]) {
+                        self.missed += by_chance(&way.habit, second)?;
+                        return Ok(());
                     }
-                    break;
+                }
+                Hit::NotThird => {
+                    let Some(habit) = &later else { continue };
+                    misses[1] += 1;
+                    if misses[1] == 1 {
+                        let points = Points::of(habit.last(), Depth::wanted(), Breadth::Own).points;
+                        ensure!(!points.is_empty(), "a recovery after {second} does nothing");
+                        third = third_of(&points, number).clone();
+                    } else if habit.is_missed(&third, misses[1] - 1) {
+                        self.missed += by_chance(habit, &third)?;
+                        return Ok(());
+                    }
                 }
             }
-            let words = arguments.join(" ");
-            story.tell(format!("`steadfast {words}`, to its end"));
-            let ended = follow(&self.scene, &arguments, None)?;
-            way.recovery.ends(self.case, ended.output)?;
-            let left = judge(&self.scene, self.case, Mercy::Settled)?;
-            story.tell(format!("record and QEMU: {left}"));
-            self.complete(&verb, story)?;
-            if is_hit {
-                return Ok(());
-            }
         }
-        Err(Failure::new(format!("no kill hit: {second}")))
     }
+
+    fn try_thrice(
+        &mut self,
+        way: &mut Way<'_>,
+        later: &mut Option<Habit>,
+        [second, third]: [&Point; 2],
+        story: &Story,
+    ) -> Result<Hit> {
+        let Some(verb) = self.first_kill(way.first, story)? else { return Ok(Hit::NotFirst) };
+        let arguments = way.recovery.arguments(self.case, &verb);
+        let words = arguments.join(" ");
+        let mut hit = Hit::All;
+        let aims = [way.habit.aim(second), later.as_ref().unwrap_or(&way.habit).aim(third)];
+        for (place, (point, cut)) in [second, third].into_iter().zip(aims).enumerate() {
+            let killed = follow(&self.scene, &arguments, cut.as_ref())?;
+            if killed.hit {
+                self.kills += 1;
+                story.tell(format!("`steadfast {words}` is killed {point}"));
+                let left = judge(&self.scene, self.case, Mercy::Killed)?;
+                story.tell(format!("record and QEMU: {left}"));
+                continue;
+            }
+            story.tell(format!("`steadfast {words}` comes to its end"));
+            way.recovery.ends(self.case, killed.output)?;
+            if place == 0 {
+                hit = Hit::NotSecond;
+                way.habit.came_to_its_end(killed.effects);
+            } else {
+                hit = Hit::NotThird;
+                match later {
+                    Some(habit) => habit.came_to_its_end(killed.effects),
+                    None => *later = Some(Habit::of(killed.effects)),
+                }
+            }
+            break;
+        }
+        story.tell(format!("`steadfast {words}`, to its end"));
+        let ended = follow(&self.scene, &arguments, None)?;
+        way.recovery.ends(self.case, ended.output)?;
+        let left = judge(&self.scene, self.case, Mercy::Settled)?;
+        story.tell(format!("record and QEMU: {left}"));
+        self.complete(&verb, story)?;
+        Ok(hit)
+    }
+}
+
+/// Another point of them than this number.
+fn third_of(points: &[Point], number: usize) -> &Point {
+    &points[(number * 7 + 3) % points.len()]
+}
+
+/// One more that was not hit, which only one that comes by chance may be.
+fn by_chance(habit: &Habit, point: &Point) -> Result<usize> {
+    ensure!(!habit.has_always(point), "no kill hit: {point}");
+    Ok(1)
 }
 
 /// Every recovery from every state; in the short form one from each, in turn.

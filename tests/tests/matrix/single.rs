@@ -1,19 +1,12 @@
 //! One kill at a time: at every effect of the verb, then the judgement, a repair or none, and the verb again.
 
-use std::collections::BTreeSet;
-
 use steadfast_tests::{Cut, Effect, Failure, Followed, Result, Victim, ensure};
 
 use super::case::{Case, Lasts, Scene};
-use super::judge::{Mercy, forgive, judge};
-use super::points::{Breadth, Context, Depth, Point, Points, contexts};
+use super::habit::Habit;
+use super::judge::{Mercy, arranged, forgive, judge};
+use super::points::{Breadth, Depth, Point, Points};
 use super::row::{Row, Story, replay, wanted_points};
-
-/// How often a point is aimed at before it counts as missed.
-pub(crate) const TRIES: usize = 8;
-
-/// How often a verb has to come to its end without an effect for it to be one that comes by chance.
-pub(crate) const ABSENCES: usize = 2;
 
 /// How a verb may end of which only a child was killed, beside how it ends.
 const BEREFT: [i32; 3] = [1, 8, 9];
@@ -22,14 +15,8 @@ const BEREFT: [i32; 3] = [1, 8, 9];
 pub(crate) fn killed_everywhere(test: &str, case: &Case, breadth: Breadth) -> Result<()> {
     let row = Row::new(test, 1);
     let mut story = Story::default();
-    let mut matrix = Matrix {
-        case,
-        scene: Scene::of(case)?,
-        round: 0,
-        kills: 0,
-        last: Vec::new(),
-        steady: BTreeSet::new(),
-    };
+    let mut matrix =
+        Matrix { case, scene: Scene::of(case)?, round: 0, kills: 0, habit: Habit::of(Vec::new()) };
     let ran = matrix.run(breadth, &mut story);
     let kills = matrix.kills;
     match ran {
@@ -59,10 +46,8 @@ struct Matrix<'c> {
     scene: Scene,
     round: usize,
     kills: usize,
-    /// What the verb did when it last came to its end.
-    last: Vec<Effect>,
-    /// What it did whenever it came to its end; the rest comes by chance.
-    steady: BTreeSet<Context>,
+    /// What the verb does when nobody kills it.
+    habit: Habit,
 }
 
 impl Matrix<'_> {
@@ -78,7 +63,7 @@ impl Matrix<'_> {
             *story = Story::of(vec![point.to_string()]);
             match self.kill(point, number, story)? {
                 true => {}
-                false if self.steady.contains(&point.context) => missed.push(point.to_string()),
+                false if self.habit.has_always(point) => missed.push(point.to_string()),
                 false => unsteady += 1,
             }
             if wanted.is_some() {
@@ -97,22 +82,15 @@ impl Matrix<'_> {
     }
 
     fn points(&mut self, breadth: Breadth) -> Result<Points> {
-        self.steady = contexts(&self.dry()?);
+        self.habit = Habit::of(self.dry()?);
         let second = self.dry()?;
-        self.came_to_its_end(second);
-        Ok(Points::of(&self.last, Depth::wanted(), breadth))
+        self.habit.came_to_its_end(second);
+        Ok(Points::of(self.habit.last(), Depth::wanted(), breadth))
     }
 
     fn dry(&mut self) -> Result<Vec<Effect>> {
         self.next_round()?;
         undisturbed(&self.scene, self.case, self.round)
-    }
-
-    /// The next try aims by what this run did.
-    fn came_to_its_end(&mut self, effects: Vec<Effect>) {
-        let had = contexts(&effects);
-        self.steady.retain(|context| had.contains(context));
-        self.last = effects;
     }
 
     fn next_round(&mut self) -> Result<()> {
@@ -136,8 +114,7 @@ impl Matrix<'_> {
             let mut tries = 0;
             while !self.try_once(point, way, story)? {
                 tries += 1;
-                let is_absent = point.in_run(&self.last).is_none();
-                if tries == TRIES || (is_absent && tries >= ABSENCES) {
+                if self.habit.is_missed(point, tries) {
                     return Ok(false);
                 }
             }
@@ -148,14 +125,14 @@ impl Matrix<'_> {
     fn try_once(&mut self, point: &Point, repair: Repair, story: &Story) -> Result<bool> {
         self.next_round()?;
         let (scene, case, round) = (&self.scene, self.case, self.round);
-        let arguments = (case.arrange)(scene, round)?;
+        let arguments = arranged(scene, case, round)?;
         let verb = arguments.join(" ");
-        let cut = point.in_run(&self.last);
+        let cut = self.habit.aim(point);
         let killed = follow(scene, &arguments, cut.as_ref())?;
         if !killed.hit {
             killed.output.exits(case.ends)?;
             (case.clear)(scene, round)?;
-            self.came_to_its_end(killed.effects);
+            self.habit.came_to_its_end(killed.effects);
             return Ok(false);
         }
         self.kills += 1;
