@@ -251,14 +251,12 @@ impl Matrix<'_> {
                 Hit::NotThird => {
                     let Some(habit) = &later else { continue };
                     misses[1] += 1;
-                    if misses[1] == 1 {
-                        let points = Points::of(habit.last(), Depth::wanted(), Breadth::Own).points;
-                        ensure!(!points.is_empty(), "a recovery after {second} does nothing");
-                        third = third_of(&points, number).clone();
-                    } else if habit.is_missed(&third, misses[1] - 1) {
-                        self.missed += by_chance(habit, &third)?;
-                        return Ok(());
-                    }
+                    // Any point will do for the third, so it is one that does not come by chance.
+                    let mut points = Points::of(habit.last(), Depth::wanted(), Breadth::Own).points;
+                    points.retain(|point| habit.has_always(point));
+                    ensure!(!points.is_empty(), "no recovery after {second} is like another");
+                    third = third_of(&points, number).clone();
+                    ensure!(!habit.is_missed(&third, misses[1]), "no kill hit: {third}");
                 }
             }
         }
