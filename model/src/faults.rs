@@ -17,6 +17,8 @@ pub struct Faults {
     pub sleeps: u8,
     /// The platform fails: before or after a section was committed, and at any other call.
     pub errors: u8,
+    /// Whether an error came after its section was committed.
+    pub came_late: bool,
     /// QEMU refuses a command it could execute.
     pub refusals: u8,
     /// A batch of commands is cut off, outcome unknown.
@@ -195,7 +197,11 @@ impl World {
             Choice::Doubt => faults.doubts -= 1,
             Choice::Rumour => faults.rumours -= 1,
             Choice::Fail => faults.failures -= 1,
-            Choice::Err | Choice::ErrAfter => faults.errors -= 1,
+            Choice::Err => faults.errors -= 1,
+            Choice::ErrAfter => {
+                faults.errors -= 1;
+                faults.came_late = true;
+            }
             Choice::Over => {
                 if matches!(&*run.request, Request::Exited(_, Patience::Kernel | Patience::Last)) {
                     faults.delays -= 1;

@@ -56,7 +56,7 @@ pub use crate::{
     faults::{Choice, Faults},
     gadget::{Gadget, Kind},
     passing::PASSING,
-    proof::{Proof, Verdict},
+    proof::{Proof, Verdict, rate},
     properties::ALWAYS,
     qemu::{Front, Holder, Qemu},
     replay::{Replay, Unreadable},

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What a check came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,11 @@ pub struct Proof<'a> {
     pub expected: Verdict,
 }
 
+/// How many a minute and core, by the clock on the wall.
+pub fn rate(explored: usize, cores: usize, took: Duration) -> u64 {
+    (explored as f64 * 60.0 / took.as_secs_f64() / cores as f64) as u64
+}
+
 impl Proof<'_> {
     /// Whether it came to what it had to.
     pub fn is_as_expected(&self) -> bool {
@@ -58,7 +63,18 @@ impl Proof<'_> {
 
     /// The line.
     pub fn line(&self) -> String {
-        let row = json!({
+        format!("proof: {}", self.row())
+    }
+
+    /// The line, with a rate.
+    pub fn line_at(&self, rate: u64) -> String {
+        let mut row = self.row();
+        row["rate"] = rate.into();
+        format!("proof: {row}")
+    }
+
+    fn row(&self) -> Value {
+        json!({
             "name": self.name,
             "engine": self.engine,
             "processes": self.processes,
@@ -69,7 +85,6 @@ impl Proof<'_> {
             "seconds": self.took.as_secs_f64(),
             "verdict": self.verdict.word(),
             "expected": self.expected.word(),
-        });
-        format!("proof: {row}")
+        })
     }
 }

@@ -96,13 +96,19 @@ fn explore(trial: &Trial) -> bool {
     let scenario = (trial.scenario)();
     let mut bounds = Bounds::default();
     bounds.states = trial.bound.unwrap_or(bounds.states);
+    let threads = bounds.threads;
     let found = explore_within(&scenario, bounds);
-    let rate = found.states as f64 / found.worked.as_secs_f64() * 60.0;
+    let rate = steadfast_model::rate(found.states, threads, found.took);
+    let worked = steadfast_model::rate(found.states, 1, found.worked);
     println!(
-        "{}: {}\n    {} states, {} ends, depth {}, {:.0} states a minute of a core",
-        trial.name, trial.shows, found.states, found.ends, found.depth, rate
+        "{}: {}\n    {} states, {} ends, depth {}, {rate} states a minute and core ({worked} a minute worked)",
+        trial.name, trial.shows, found.states, found.ends, found.depth
     );
     complain(trial, &found);
+    let bound = found.bound.as_ref().map(|bound| match found.missing.as_slice() {
+        [] => bound.clone(),
+        missing => format!("{bound}; not seen: {}", missing.join(", ")),
+    });
     let is_sound = found.violation.is_none() && (found.missing.is_empty() || found.bound.is_some());
     let proof = Proof {
         name: trial.name,
@@ -111,12 +117,12 @@ fn explore(trial: &Trial) -> bool {
         crashes: Some(scenario.crashes()),
         explored: found.states,
         unit: "states",
-        bound: found.bound.as_deref(),
+        bound: bound.as_deref(),
         took: found.took,
         verdict: if is_sound { Verdict::Holds } else { Verdict::Violated },
         expected: Verdict::Holds,
     };
-    println!("{}", proof.line());
+    println!("{}", proof.line_at(rate));
     proof.is_as_expected()
 }
 

@@ -21,6 +21,9 @@ pub(super) const TRIALS: &[Trial] = &[
     Trial::new("pause-x-destroy-x-settle", Set::Default, SHOWS, || {
         against(running(), Verb::Tell(Signal::Pause))
     }),
+    Trial::new("resume-x-destroy-x-settle", Set::Default, SHOWS, || {
+        against(running(), Verb::Tell(Signal::Resume))
+    }),
     Trial::new("reset-x-destroy-x-settle", Set::Default, SHOWS, || {
         against(running(), Verb::Tell(Signal::Reset))
     }),
@@ -38,6 +41,10 @@ pub(super) const TRIALS: &[Trial] = &[
     Trial::new("media-x-destroy-x-settle", Set::Default, SHOWS, || {
         let drive = World::running([(1, Gadget::drive(Some(7)))]);
         against(drive, Verb::Media(1, Some(8), Door::Force))
+    }),
+    Trial::new("media-eject-x-destroy-x-settle", Set::Default, SHOWS, || {
+        let drive = World::running([(1, Gadget::drive(Some(7)))]);
+        against(drive, Verb::Media(1, None, Door::Ask))
     }),
     Trial::new("wait-x-destroy-x-settle", Set::Default, SHOWS, || against(running(), Verb::Wait)),
     Trial::new("repair-x-destroy-x-settle", Set::Default, SHOWS, || {

@@ -34,8 +34,7 @@ pub(super) const TRIALS: &[Trial] = &[
         Set::Default,
         "create, destroy and attach here, start and attach there",
         || five(0),
-    )
-    .within(3_000_000),
+    ),
 ];
 
 fn runs_there(state: &State) -> bool {
