@@ -3,7 +3,6 @@
 use std::{
     io,
     path::Path,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -53,7 +52,8 @@ pub(crate) async fn dial(path: &Path, deadline: Instant) -> Result<UnixStream, Q
                 sleep_until((now + pause).min(deadline).into()).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            _ => return Err(QmpError::Io(Arc::new(error))),
+            // Who listened may leave before it accepts.
+            _ => return Err(QmpError::connection(error)),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! From the connect to the first answer.
 
 use std::{
+    future::{Future, poll_fn},
     io::{ErrorKind, Read},
     os::unix::net::{UnixListener, UnixStream},
+    pin::pin,
+    task::Poll,
     time::Duration,
 };
 
@@ -40,6 +43,20 @@ async fn a_peer_that_speaks_another_protocol_is_garbled() {
     assert_eq!(garbled(b"\r\n").await, Garble::NotJson);
     assert_eq!(garbled(b"{\"hello\": 1}\r\n").await, Garble::NoMessage);
     assert_eq!(garbled(b"{\"QMP\": {\"version\": 8}}\r\n").await, Garble::NoMessage);
+}
+
+#[tokio::test]
+async fn a_listener_that_leaves_before_it_accepts_has_hung_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = socket(folder.path());
+    let listener = UnixListener::bind(&path).unwrap();
+    let mut connect = pin!(Monitor::connect(&path, ConnectOptions::new(ample())));
+    // The kernel has connected, and nobody has accepted.
+    let pending = poll_fn(|context| Poll::Ready(connect.as_mut().poll(context).is_pending()));
+    assert!(pending.await);
+    drop(listener);
+    let error = connect.await.unwrap_err();
+    assert!(matches!(error, QmpError::Closed), "{error:?}");
 }
 
 #[tokio::test]
