@@ -81,10 +81,10 @@ fn go_without(programs: &Programs, guard: &Guard, most: Checks) -> Result<bool, 
     let begun = Instant::now();
     let name = Some(guard.name.as_str());
     let mut said = programs.run(Checks::Short, name)?;
-    if said.noticed.is_none() && most != Checks::Short {
-        let more = programs.run(most, name)?;
-        said.explored += more.explored;
-        said.noticed = more.noticed;
+    if said.noticed.is_none() && guard.behind.is_none() && most != Checks::Short {
+        let explored = said.explored;
+        said = programs.run(most, name)?;
+        said.explored += explored;
     }
     let units = programs.run(Checks::Units, name)?;
     let nobody = || "nobody".to_owned();
@@ -102,7 +102,7 @@ fn go_without(programs: &Programs, guard: &Guard, most: Checks) -> Result<bool, 
         crashes: None,
         explored: usize::try_from(said.explored).unwrap_or(usize::MAX),
         unit: "states",
-        bound: None,
+        bound: said.bound.as_deref(),
         took: begun.elapsed(),
         verdict,
         expected: if guard.behind.is_some() { Verdict::Holds } else { Verdict::Found },

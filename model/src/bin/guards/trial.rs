@@ -20,8 +20,8 @@ pub(crate) fn goes_without(guard: &str) -> bool {
 }
 "#;
 
-/// Longer than any set of checks takes where they end.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// After that nobody has noticed: a bound, and said as one.
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// In kB: states that do not end must not take the machine along.
 const MEMORY: u32 = 4_000_000;
@@ -51,6 +51,8 @@ pub(crate) struct Said {
     pub(crate) explored: u64,
     /// Who noticed, and what.
     pub(crate) noticed: Option<String>,
+    /// The bound that ended it before its end.
+    pub(crate) bound: Option<String>,
     /// The property that is not so in the scenario that is being told.
     property: String,
 }
@@ -159,7 +161,10 @@ fn listen(mut child: Child, checks: Checks) -> Result<Said, String> {
                 has_ended = true;
                 break;
             }
-            Err(RecvTimeoutError::Timeout) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                said.bound = Some(format!("{} s", PATIENCE.as_secs()));
+                break;
+            }
         }
     }
     drop(receiver);
@@ -168,8 +173,8 @@ fn listen(mut child: Child, checks: Checks) -> Result<Said, String> {
     }
     let status = child.wait().map_err(|error| error.to_string())?;
     reader.join().map_err(|_| "a reader panicked")?;
-    if !has_ended || status.code().is_none() {
-        said.noticed.get_or_insert(format!("{checks:?}: states or tests that do not end"));
+    if has_ended && status.code().is_none() {
+        said.noticed.get_or_insert(format!("{checks:?}: more states than the machine can hold"));
     }
     Ok(said)
 }
