@@ -10,6 +10,7 @@ mod detach;
 mod domains;
 mod faulty;
 mod guarded;
+mod lost;
 mod media;
 mod mending;
 mod power;
@@ -73,6 +74,7 @@ pub fn all() -> Vec<Trial> {
         domains::TRIALS,
         crowd::TRIALS,
         guarded::TRIALS,
+        lost::TRIALS,
     ]
     .concat()
 }

@@ -23,6 +23,7 @@ fn holds(name: &str) {
 }
 
 short! {
+    builder_and_folder_lost = "builder-and-folder-lost";
     attach_killed_and_its_qemu = "attach-killed-and-its-qemu";
     destroy_x_start_after_an_end = "destroy-x-start-after-an-end";
     destroy_x_stop = "destroy-x-stop";
