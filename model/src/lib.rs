@@ -64,6 +64,6 @@ pub use crate::{
     run::{Pause, Run, Slot},
     scenario::{Scenario, Sometimes, State},
     tape::{Answer, Request},
-    verb::{Came, Ending, Simulated, Strangers, Task, Verb},
+    verb::{Came, Ending, Finding, Simulated, Strangers, Task, Verb},
     world::{HERE, Place, Record, THERE, World},
 };

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use steadfast_protocol::{
-    DevicePhase, Domain, Drive, Entry, Error, Ground, Mend, Phase, Serial, Session, Sight, Spec,
+    DevicePhase, Domain, Drive, Entry, Error, Generation, Ground, Mend, Phase, Serial, Session,
+    Sight, Spec,
 };
 
 use crate::{
     Ending, Gadget, Kind, Record,
-    verb::{Simulated, Strangers},
+    verb::{Finding, Simulated, Strangers},
     world::SLOTS,
 };
 
@@ -61,6 +62,31 @@ pub(crate) async fn strip<P: Simulated>(
     let entry = stand_in(Gadget::SCSI, Serial(serial));
     let outcome = owner.mend(Mend::Strip { id: FOUND, entry }).await?;
     Ok(vec![(FOUND, outcome)].into())
+}
+
+/// A finding that was so a while ago.
+pub(crate) async fn mend<P: Simulated>(
+    sim: &P,
+    domain: Domain,
+    finding: Finding,
+) -> Result<Ending, Error<P>> {
+    let mut session = Session::new(sim);
+    let mend = match finding {
+        Finding::Adopt(serial) => {
+            Mend::Adopt { id: FOUND, entry: stand_in(Gadget::SCSI, Serial(serial)) }
+        }
+        Finding::Remove(serial) => {
+            Mend::Remove { id: FOUND, entry: stand_in(Gadget::SCSI, Serial(serial)) }
+        }
+        Finding::Drop(id) => Mend::Drop { id },
+        Finding::Readopt(generation) => {
+            let entries = [(FOUND, stand_in(Gadget::SCSI, Serial::default()))].into();
+            session.readopt(domain, Generation(generation), entries).await?;
+            return Ok(Ending::Done);
+        }
+    };
+    let Ground::Live(mut owner) = session.begin(domain).await? else { return Ok(Ending::Done) };
+    Ok(vec![(FOUND, owner.mend(mend).await?)].into())
 }
 
 fn compare(record: &Record, sight: &Sight, strangers: Strangers) -> Vec<Mend<Gadget>> {

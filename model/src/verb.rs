@@ -65,6 +65,8 @@ pub enum Verb {
     Repair(Strangers),
     /// check --repair, of a back end of that serial that looked like an orphan
     Strip(u64),
+    /// check --repair, of a finding that is a while old
+    Mend(Finding),
     /// wait
     Wait,
     /// A verb that makes a mistake the protocol does not let anybody make.
@@ -78,6 +80,19 @@ pub enum Strangers {
     Adopt,
     /// They are taken out.
     Remove,
+}
+
+/// What a survey found that need not be so any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Finding {
+    /// A stranger of that serial, to be recorded.
+    Adopt(u64),
+    /// A stranger of that serial, to be taken out.
+    Remove(u64),
+    /// A device that QEMU has lost.
+    Drop(u8),
+    /// A QEMU of that generation, without a record.
+    Readopt(u64),
 }
 
 /// What came of one device.
@@ -233,6 +248,7 @@ impl Task {
             Verb::Repair(strangers) => return repair::repair(sim, domain, strangers).await,
             Verb::Strip(serial) => return repair::strip(sim, domain, serial).await,
             Verb::Bad(mistake) => return mistake.make(sim, domain).await,
+            Verb::Mend(finding) => return repair::mend(sim, domain, finding).await,
             Verb::Wait => {
                 return Ok(match session.wait(domain, None).await? {
                     Waited::Clear => Ending::Done,

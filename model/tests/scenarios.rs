@@ -23,6 +23,14 @@ fn holds(name: &str) {
 }
 
 short! {
+    media_insert_refused_again_and_again = "media-insert-refused-again-and-again";
+    finding_of_two_strangers = "finding-of-two-strangers";
+    finding_of_a_qemu = "finding-of-a-qemu";
+    finding_of_a_loss = "finding-of-a-loss";
+    finding_of_a_friend = "finding-of-a-friend";
+    finding_of_a_stranger = "finding-of-a-stranger";
+    detach_again_x_wait_guest_refuses = "detach-again-x-wait-guest-refuses";
+    detach_x_wait_guest_refuses = "detach-x-wait-guest-refuses";
     builder_and_folder_lost = "builder-and-folder-lost";
     attach_killed_and_its_qemu = "attach-killed-and-its-qemu";
     destroy_x_start_after_an_end = "destroy-x-start-after-an-end";

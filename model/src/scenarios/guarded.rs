@@ -1,9 +1,12 @@
 //! Small scenarios in which one guard of the protocol is all that stands between a verb and a mistake.
 
-use steadfast_protocol::{Acknowledged, DevicePhase, Door, Plan};
+use steadfast_protocol::{Acknowledged, DevicePhase, Door, Plan, Serial};
 
 use super::{Set, Trial, is_conflict, is_gone, is_killed, kills};
-use crate::{Came, Ending, Faults, Gadget, HERE, Rule, Scenario, Slot, Verb, World};
+use crate::{
+    Came, Ending, Faults, Finding, Front, Gadget, HERE, Kind, Rule, Scenario, Slot, State, Verb,
+    World,
+};
 
 pub(super) const TRIALS: &[Trial] = &[
     Trial::new(
@@ -59,6 +62,42 @@ pub(super) const TRIALS: &[Trial] = &[
         detach_in_doubt,
     ),
     Trial::new(
+        "detach-x-wait-guest-refuses",
+        Set::Short,
+        "a refusal ends the removal that was refused, and not who asked again since",
+        || refused(Acknowledged::No),
+    ),
+    Trial::new(
+        "detach-again-x-wait-guest-refuses",
+        Set::Short,
+        "a refusal does not end a removal that somebody was told of",
+        || refused(Acknowledged::Yes),
+    ),
+    Trial::new("finding-of-a-stranger", Set::Short, "who has left is not recorded", || {
+        late(World::running([]), Finding::Adopt(9))
+    }),
+    Trial::new(
+        "finding-of-two-strangers",
+        Set::Short,
+        "who is recorded late has a number that is not drawn again, and replaces nobody",
+        two_strangers,
+    ),
+    Trial::new("finding-of-a-friend", Set::Short, "what is described is not taken out", || {
+        late(World::running([(1, Gadget::SCSI)]), Finding::Remove(2))
+    }),
+    Trial::new("finding-of-a-loss", Set::Short, "what is there is not dropped", || {
+        late(World::running([(1, Gadget::PCI)]), Finding::Drop(1))
+    }),
+    Trial::new("finding-of-a-qemu", Set::Short, "a row that has its QEMU gets no other", || {
+        late(World::running([(1, Gadget::SCSI)]), Finding::Readopt(1))
+    }),
+    Trial::new(
+        "media-insert-refused-again-and-again",
+        Set::Short,
+        "a drive that takes nothing is recorded as empty, or as what it took back",
+        media_refused,
+    ),
+    Trial::new(
         "section-without-its-lock-hits-nobody",
         Set::Short,
         "where a lock is lost under a queued section, it still ends no intent but its own",
@@ -83,7 +122,7 @@ fn attach_killed_before_a_waiter() -> Scenario {
 /// Somebody waits for the guest of one generation, while an attach to the next is killed.
 fn overtaken(waits: Verb) -> Scenario {
     Scenario {
-        world: leaving().with(Faults { releases: 1, ..kills(1) }),
+        world: leaving(Acknowledged::No).with(Faults { releases: 1, ..kills(1) }),
         slots: vec![
             Slot::new([waits]),
             Slot::new([
@@ -99,10 +138,10 @@ fn overtaken(waits: Verb) -> Scenario {
 }
 
 /// A domain whose guest was asked to let go of its device, by somebody who is gone.
-fn leaving() -> World {
+fn leaving(acknowledged: Acknowledged) -> World {
     let mut world = World::running([(1, Gadget::PCI)]);
     if let Some(entry) = world[HERE].devices.get_mut(&1) {
-        entry.phase = DevicePhase::Removing { acknowledged: Acknowledged::No };
+        entry.phase = DevicePhase::Removing { acknowledged };
     }
     world.with_qemus(|qemu| qemu.fronts.values_mut().for_each(|front| front.leaving = true))
 }
@@ -197,4 +236,71 @@ fn destroy_by_stop() -> Scenario {
         sometimes: vec![("destroyed", |_, state| is_gone(state))],
         ..Scenario::default()
     }
+}
+
+/// Two ask the guest for one device, and it refuses once.
+fn refused(acknowledged: Acknowledged) -> Scenario {
+    Scenario {
+        world: leaving(acknowledged).with(Faults {
+            releases: 1,
+            rejections: 1,
+            ..Faults::default()
+        }),
+        slots: vec![Slot::new([Verb::detach(1)]), Slot::new([Verb::Wait])],
+        sometimes: vec![
+            ("removed", |_, state| state.says(1, Came::Removed)),
+            ("pending", |_, state| state.says(1, Came::Pending)),
+        ],
+        ..Scenario::default()
+    }
+}
+
+/// A survey found something, and it is not so any more.
+fn late(world: World, finding: Finding) -> Scenario {
+    Scenario { world, slots: vec![Slot::new([Verb::Mend(finding)])], ..Scenario::default() }
+}
+
+/// Two devices that nobody recorded; both repairs would give theirs the same id.
+fn two_strangers() -> Scenario {
+    let mut world = World::running([]).with_qemus(|qemu| {
+        for serial in [8, 9] {
+            let (kind, place, uses) = (Kind::Scsi, serial, None);
+            let front = Front { kind, place, uses, layers: 0, open: false, leaving: false };
+            qemu.fronts.insert(Serial(u64::from(serial)), front);
+        }
+    });
+    world.strange = [Serial(8), Serial(9)].into();
+    Scenario {
+        world,
+        slots: vec![Slot::new([Verb::Mend(Finding::Adopt(8)), Verb::Mend(Finding::Adopt(9))])],
+        sometimes: vec![("taken", |_, state| is_conflict(state, "DeviceExists"))],
+        always: vec![
+            ("the first stays", |_, state| {
+                let mut serials = state.world[HERE].devices.values().map(|entry| entry.serial);
+                serials.all(|serial| serial == Serial(8))
+            }),
+            ("its number is not drawn again", |_, state| {
+                state.world[HERE].devices.is_empty() || state.world.counter >= 8
+            }),
+        ],
+        ..Scenario::default()
+    }
+}
+
+/// Put is refused as often as it is tried, and the old medium once more.
+fn media_refused() -> Scenario {
+    Scenario {
+        world: World::running([(1, Gadget::drive(Some(7)))])
+            .with(Faults { refusals: 5, ..Faults::default() }),
+        slots: vec![Slot::new([Verb::Media(1, Some(8), Door::Force)])],
+        sometimes: vec![
+            ("the old one is back", |_, state| holds(state, Some(7))),
+            ("neither", |_, state| holds(state, None)),
+        ],
+        ..Scenario::default()
+    }
+}
+
+fn holds(state: &State, medium: Option<u8>) -> bool {
+    state.says(1, Came::Failed) && state.world[HERE].devices[&1].spec == Gadget::drive(medium)
 }
