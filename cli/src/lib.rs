@@ -4,8 +4,8 @@
 //! words ── Arguments ── verb::run ── Reply | Error ── Console ── stdout, stderr, exit code
 //! ```
 //!
-//! A verb prints nothing: it hands back a [`Reply`](reply::Reply), which has a JSON document and a page for
-//! people, and [`console::Console`] is the only writer of both streams. Signals keep their default
+//! A verb prints nothing: it hands back a `Reply`, which has a JSON document and a page for
+//! people, and `Console` is the only writer of both streams. Signals keep their default
 //! disposition: every verb may die at any instant, and the next one settles what it left.
 #![forbid(unsafe_code)]
 
