@@ -23,6 +23,7 @@ fn holds(name: &str) {
 }
 
 short! {
+    media_x_start = "media-x-start";
     media_insert_refused_again_and_again = "media-insert-refused-again-and-again";
     finding_of_two_strangers = "finding-of-two-strangers";
     finding_of_a_qemu = "finding-of-a-qemu";

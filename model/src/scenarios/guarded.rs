@@ -92,6 +92,12 @@ pub(super) const TRIALS: &[Trial] = &[
         late(World::running([(1, Gadget::SCSI)]), Finding::Readopt(1))
     }),
     Trial::new(
+        "media-x-start",
+        Set::Short,
+        "a medium is recorded without effect only where nothing is built",
+        media_by_start,
+    ),
+    Trial::new(
         "media-insert-refused-again-and-again",
         Set::Short,
         "a drive that takes nothing is recorded as empty, or as what it took back",
@@ -283,6 +289,17 @@ fn two_strangers() -> Scenario {
                 state.world[HERE].devices.is_empty() || state.world.counter >= 8
             }),
         ],
+        ..Scenario::default()
+    }
+}
+
+fn media_by_start() -> Scenario {
+    Scenario {
+        world: World::defined([(1, Gadget::drive(Some(7)))]),
+        slots: vec![Slot::new([Verb::Media(1, Some(8), Door::Force)]), Slot::new([Verb::Start])],
+        sometimes: vec![("changed, and started", |_, state| {
+            state.says(1, Came::Changed) && state.endings(1) == [Ending::Done]
+        })],
         ..Scenario::default()
     }
 }
