@@ -59,7 +59,7 @@ pub enum QmpError {
 }
 
 impl QmpError {
-    /// What an error of a read or a write on a connected socket means.
+    /// What an error of a socket that the kernel had connected means.
     pub(crate) fn connection(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe

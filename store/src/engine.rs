@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::connection::{Access, Pool, connect};
 use crate::error::StoreError;
 use crate::flush;
+use crate::folder::beside;
 use crate::gate::Gate;
 use crate::history;
 use crate::meta;
@@ -99,10 +100,7 @@ impl Engine<'_> {
         };
         for slot in self.shared.queue.take_late(Monotonic::now()) {
             if let Some(job) = slot.take() {
-                job.settle(Err(StoreError::Gate {
-                    waited: Monotonic::now().saturating_duration_since(slot.since),
-                    source: source.clone(),
-                }));
+                job.settle(Err(StoreError::Gate { waited: slot.waited(), source: source.clone() }));
             }
         }
     }
@@ -176,7 +174,7 @@ impl Engine<'_> {
     /// A log that was never written may have no durable entry in its folder. Nobody writes the first frame before that is
     /// synced, so whoever finds frames in it need not ask. (SQLite asks once per connection.)
     fn sync_new_log(&self) -> Result<(), StoreError> {
-        let log = flush::log_of(self.shared.pool.path());
+        let log = beside(self.shared.pool.path(), "-wal");
         let is_written =
             fs::metadata(&log).map_err(|e| StoreError::io("look at", &log, e))?.len() > 0;
         if is_written || self.shared.flush == Flush::Never {
@@ -228,10 +226,10 @@ impl Engine<'_> {
             }
             Err(cause) => {
                 self.open = None;
-                self.is_log_doubtful = !matches!(cause, StoreError::Full { .. });
+                let is_full = matches!(cause, StoreError::Full { .. });
                 let decided = decide(self.shared, number, commit, cause);
                 // What is undecided stays in doubt.
-                self.is_log_doubtful &= matches!(decided, Err(StoreError::Unknown(_)));
+                self.is_log_doubtful = !is_full && matches!(decided, Err(StoreError::Unknown(_)));
                 decided
             }
         }
@@ -302,7 +300,8 @@ fn decide(
     cause: StoreError,
 ) -> Result<(), StoreError> {
     let undecided = |_| StoreError::Unknown(Arc::new(cause.clone()));
-    if !matches!(cause, StoreError::Full { .. }) {
+    let is_full = matches!(cause, StoreError::Full { .. });
+    if !is_full {
         flush::renew_log(shared.pool.path()).map_err(undecided)?;
     }
     let connection = connect(shared.pool.path(), Access::Write).map_err(undecided)?;
@@ -310,14 +309,14 @@ fn decide(
     tracing::warn!(%cause, number, found = meta.commits, "a commit failed");
     if meta.commits == number {
         return match commit {
-            Commit::Intent => Ok(()),
-            Commit::Durable => flush::renew_log(shared.pool.path()).map_err(undecided),
+            Commit::Durable if is_full => flush::renew_log(shared.pool.path()).map_err(undecided),
+            Commit::Durable | Commit::Intent => Ok(()),
         };
     }
     if meta.commits + 1 != number {
         return Err(undecided(StoreError::RolledBack));
     }
-    if !matches!(cause, StoreError::Full { .. }) {
+    if !is_full {
         connection
             .execute_batch("PRAGMA synchronous = FULL; BEGIN IMMEDIATE")
             .map_err(|e| undecided(e.into()))?;

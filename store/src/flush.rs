@@ -7,23 +7,17 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::StoreError;
-
-/// The write-ahead log beside a database.
-pub(crate) fn log_of(database: &Path) -> PathBuf {
-    let mut log = database.as_os_str().to_owned();
-    log.push("-wal");
-    log.into()
-}
+use crate::folder::beside;
 
 /// Writes the whole log again, as it is, and flushes it. The caller is in the gate, so nobody else writes.
 ///
 /// # Errors
 /// The doubt stays.
 pub(crate) fn renew_log(database: &Path) -> Result<(), StoreError> {
-    let log = log_of(database);
+    let log = beside(database, "-wal");
     let failed = |error| StoreError::io("write again", &log, error);
     let content = std::fs::read(&log).map_err(failed)?;
     let file = OpenOptions::new().write(true).open(&log).map_err(failed)?;

@@ -19,6 +19,13 @@ use crate::schema;
 pub(crate) const DATABASE: &str = "steadfast.db";
 pub(crate) const LOCKS: &str = "locks";
 
+/// The file beside a database whose name goes on with the suffix: `-wal` is its log.
+pub(crate) fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
 /// Locks and the write-ahead log break on network file systems.
 pub(crate) fn check_folder(folder: &Path) -> Result<(), StoreError> {
     check_file_system(folder).map_err(|error| match error {
@@ -65,11 +72,7 @@ pub(crate) fn create(
     if exists(path)? {
         return Ok(());
     }
-    let with = |suffix: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
+    let with = |suffix: &str| beside(path, suffix);
     if exists(&with("-wal"))? {
         // SQLite would replay the log of the lost database into the new one.
         let key = path.display().to_string();

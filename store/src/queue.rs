@@ -4,13 +4,13 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use crate::error::{SectionError, StoreError};
 use crate::section::Section;
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Monotonic, Mutex};
 
 /// What a section must survive once it was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -139,7 +139,7 @@ pub(crate) struct Slot {
     pub(crate) domain: Uuid,
     pub(crate) commit: Commit,
     pub(crate) verb: String,
-    pub(crate) since: Instant,
+    since: Instant,
     pub(crate) deadline: Instant,
     job: Mutex<Option<Box<dyn Job>>>,
 }
@@ -165,6 +165,11 @@ impl Slot {
     /// The job, for the first who asks.
     pub(crate) fn take(&self) -> Option<Box<dyn Job>> {
         self.job.lock().take()
+    }
+
+    /// How long it has waited.
+    pub(crate) fn waited(&self) -> Duration {
+        Monotonic::now().saturating_duration_since(self.since)
     }
 
     fn is_waiting(&self) -> bool {

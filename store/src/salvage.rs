@@ -1,13 +1,13 @@
 //! What a damaged write-ahead log hides, put back.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::backup;
 use crate::connection::{Pool, connect};
 use crate::error::StoreError;
+use crate::folder::beside;
 use crate::integrity::Damage;
 use crate::log::{Lost, lost};
 
@@ -38,12 +38,6 @@ fn read(pool: &Pool) -> Result<Option<Lost>, StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(StoreError::io("read", path, error)),
     }
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
 }
 
 /// Takes every row from a copy that has the lost pages; the caller is in the gate.

@@ -308,9 +308,7 @@ impl Store {
     }
 
     fn timed_out(&self, slot: &Slot) -> StoreError {
-        self.shared
-            .gate
-            .timed_out(slot.domain, Monotonic::now().saturating_duration_since(slot.since))
+        self.shared.gate.timed_out(slot.domain, slot.waited())
     }
 
     fn check_process(&self) -> Result<(), StoreError> {

@@ -25,6 +25,7 @@ use crate::{
     berth::Berth,
     error::{Error, Kind as ErrorKind},
     host::Shared,
+    operation::GLANCE,
     record::{self, OwnerRecord},
     thing::Thing,
     verbs::settings,
@@ -34,8 +35,6 @@ use crate::{
 const LOOKS: usize = 3;
 /// How long a QEMU that hung up may take to die.
 const DEATH: Duration = Duration::from_secs(1);
-/// How often one that cannot be waited for is looked at.
-const GLANCE: Duration = Duration::from_millis(20);
 
 /// One device of the record.
 pub(super) struct Recorded {
