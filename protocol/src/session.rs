@@ -108,8 +108,8 @@ impl<'p, P: Platform, L: Level> Session<'p, P, L> {
         Ok(SlowGuard { platform: self.platform, permit, hold, domain, generation })
     }
 
-    /// One fast section: a sync closure over one transaction. No `.await` can occur in it, and it changes
-    /// nothing unless a verb of this crate does so.
+    /// One fast section of whoever decides on the record and does not write it: a sync closure that sees one
+    /// transaction. No `.await` can occur in it, and only the verbs of this crate change anything (R2).
     ///
     /// # Errors
     /// The platform's: lock not had in time, or the store.
@@ -119,7 +119,20 @@ impl<'p, P: Platform, L: Level> Session<'p, P, L> {
     ///
     /// # Lock order
     /// `Fast`, then `Gate` inside it.
-    pub async fn fast<R: Send + 'static>(
+    pub async fn inspect<R: Send + 'static>(
+        &mut self,
+        domain: Domain,
+        view: View<Id<P>>,
+        section: impl FnOnce(&Tx<P::Spec>) -> R + Send + 'static,
+    ) -> Result<R, Error<P>>
+    where
+        L: Outside<Fast>,
+    {
+        self.fast(domain, view, |tx| section(tx)).await
+    }
+
+    /// One fast section, which may write.
+    pub(crate) async fn fast<R: Send + 'static>(
         &mut self,
         domain: Domain,
         view: View<Id<P>>,

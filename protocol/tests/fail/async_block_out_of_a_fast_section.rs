@@ -6,7 +6,7 @@
 use steadfast_protocol::{Domain, Platform, Session, View};
 
 pub async fn case<P: Platform>(mut session: Session<'_, P>) {
-    let seen = session.fast(Domain(1), View::row(), |tx| async { tx.counter() }).await;
+    let seen = session.inspect(Domain(1), View::row(), |tx| async { tx.counter() }).await;
     drop(seen);
 }
 

@@ -7,7 +7,7 @@ use steadfast_protocol::{Domain, Platform, Session, View};
 
 pub async fn case<P: Platform>(mut session: Session<'_, P>) {
     let _ = session
-        .fast(Domain(1), View::row(), |_tx| {
+        .inspect(Domain(1), View::row(), |_tx| {
             std::future::ready(()).await;
         })
         .await;

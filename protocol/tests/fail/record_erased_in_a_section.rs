@@ -6,7 +6,7 @@
 use steadfast_protocol::{Domain, Platform, Session, View};
 
 pub async fn case<P: Platform>(mut session: Session<'_, P>) {
-    let _ = session.fast(Domain(1), View::all(), |tx| tx.erase()).await;
+    let _ = session.inspect(Domain(1), View::all(), |tx| tx.erase()).await;
 }
 
 fn main() {}

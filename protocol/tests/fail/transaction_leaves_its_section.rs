@@ -6,7 +6,7 @@
 use steadfast_protocol::{Domain, Platform, Session, View};
 
 pub async fn case<P: Platform>(mut session: Session<'_, P>) {
-    let leaked = session.fast(Domain(1), View::row(), |tx| tx).await;
+    let leaked = session.inspect(Domain(1), View::row(), |tx| tx).await;
     drop(leaked);
 }
 

@@ -11,7 +11,7 @@ pub async fn case<P: Platform>(
     let mut session = Session::new(platform);
     let domain = Domain(1);
     drop(session.slow(domain, Generation(1)).await?);
-    let known = session.fast(domain, View::all(), |tx| tx.devices().clone()).await?;
+    let known = session.inspect(domain, View::all(), |tx| tx.devices().clone()).await?;
     drop(known);
     if let Ground::Live(mut owner) = session.begin(domain).await? {
         match owner.describe(wanted.clone(), None).await?.plug().await? {
