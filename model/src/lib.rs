@@ -30,7 +30,6 @@ pub mod live;
 mod passing;
 mod point;
 mod print;
-mod proof;
 mod properties;
 mod qemu;
 mod record;
@@ -56,7 +55,6 @@ pub use crate::{
     faults::{Choice, Faults},
     gadget::{Gadget, Kind},
     passing::PASSING,
-    proof::{Proof, Verdict, rate},
     properties::ALWAYS,
     qemu::{Front, Holder, Qemu},
     replay::{Replay, Unreadable},

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use steadfast_proof::{Proof, Verdict};
 
 use fixture::{Fixture, domain, options, uuid, write};
 use rusqlite::Connection;
@@ -93,11 +94,19 @@ fn word(text: &Option<String>) -> &str {
 }
 
 fn prove(name: &str, files: usize, began: Instant) {
-    let row = serde_json::json!({
-        "name": name, "engine": "formats", "processes": null, "crashes": null, "explored": files, "unit": "files",
-        "bound": null, "seconds": began.elapsed().as_secs_f64(), "verdict": "holds", "expected": "holds",
-    });
-    println!("proof: {row}");
+    let proof = Proof {
+        name,
+        engine: "formats",
+        processes: None,
+        crashes: None,
+        explored: files as u64,
+        unit: "files",
+        bound: None,
+        took: began.elapsed(),
+        verdict: Verdict::Holds,
+        expected: Verdict::Holds,
+    };
+    println!("{}", proof.line());
 }
 
 #[test]

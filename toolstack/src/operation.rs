@@ -88,7 +88,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How long one turn on the query socket lasts at most.
 const TURN: Duration = Duration::from_millis(100);
 /// How often a process that cannot be waited for is looked at.
-const GLANCE: Duration = Duration::from_millis(20);
+pub(crate) const GLANCE: Duration = Duration::from_millis(20);
 
 impl Operation {
     pub(crate) fn new(

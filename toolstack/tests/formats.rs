@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
 use std::{fs, path::Path, time::Instant};
+use steadfast_proof::{Proof, Verdict};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -37,11 +38,19 @@ async fn a_record_of_every_phase_and_form_is_shown_as_it_was_written() {
             panic!("{name} says something else: compare {}", path.display());
         }
     }
-    let row = json!({
-        "name": "a-record-of-every-phase-and-form-is-shown", "engine": "formats", "processes": null, "crashes": null, "explored": fixtures.len(),
-        "unit": "files", "bound": null, "seconds": began.elapsed().as_secs_f64(), "verdict": "holds", "expected": "holds",
-    });
-    println!("proof: {row}");
+    let proof = Proof {
+        name: "a-record-of-every-phase-and-form-is-shown",
+        engine: "formats",
+        processes: None,
+        crashes: None,
+        explored: fixtures.len() as u64,
+        unit: "files",
+        bound: None,
+        took: began.elapsed(),
+        verdict: Verdict::Holds,
+        expected: Verdict::Holds,
+    };
+    println!("{}", proof.line());
 }
 
 /// All that a host says of its domains and their history.

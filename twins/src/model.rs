@@ -5,6 +5,7 @@ use std::panic;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
+use steadfast_proof::{Proof, Verdict, is_deep};
 
 use crate::sides::Sides;
 use crate::story;
@@ -61,7 +62,7 @@ fn run(
     body: impl Fn() + Send + Sync + 'static,
     missed: impl FnOnce() -> Option<[u64; 2]>,
 ) {
-    let is_deep = std::env::var("STEADFAST_PROOF").is_ok_and(|form| form == "deep");
+    let is_deep = is_deep();
     let preemptions = match bound {
         Bound::None => None,
         Bound::Preemptions(most) => Some(most + usize::from(is_deep)),
@@ -136,21 +137,26 @@ struct Row {
 }
 
 impl Row {
-    fn print(&self, verdict: &str, ended_early: bool) {
+    fn print(&self, verdict: Verdict, ended_early: bool) {
         let bound = match (self.preemptions, ended_early) {
-            (None, false) => "null".to_owned(),
-            (None, true) => "\"time\"".to_owned(),
-            (Some(most), false) => format!("\"preemption bound {most}\""),
-            (Some(most), true) => format!("\"preemption bound {most}, time\""),
+            (None, false) => None,
+            (None, true) => Some("time".to_owned()),
+            (Some(most), false) => Some(format!("preemption bound {most}")),
+            (Some(most), true) => Some(format!("preemption bound {most}, time")),
         };
-        println!(
-            "proof: {{\"name\":\"{}\",\"engine\":\"loom\",\"processes\":{},\"crashes\":null,\"explored\":{},\
-             \"unit\":\"executions\",\"bound\":{bound},\"seconds\":{:.3},\"verdict\":\"{verdict}\",\"expected\":\"holds\"}}",
-            self.name,
-            self.threads,
-            self.executions.load(Ordering::Relaxed),
-            self.began.elapsed().as_secs_f64(),
-        );
+        let proof = Proof {
+            name: self.name,
+            engine: "loom",
+            processes: Some(self.threads),
+            crashes: None,
+            explored: self.executions.load(Ordering::Relaxed),
+            unit: "executions",
+            bound: bound.as_deref(),
+            took: self.began.elapsed(),
+            verdict,
+            expected: Verdict::Holds,
+        };
+        println!("{}", proof.line());
     }
 
     fn print_failure(&self, why: &str) {
@@ -159,6 +165,6 @@ impl Row {
         for line in story::lines() {
             println!("{line}");
         }
-        self.print("violated", false);
+        self.print(Verdict::Violated, false);
     }
 }

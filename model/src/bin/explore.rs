@@ -3,9 +3,10 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use steadfast_model::{
-    Bounds, Found, Proof, Replay, Verdict, explore_within,
+    Bounds, Found, Replay, explore_within,
     scenarios::{self, Set, Trial},
 };
+use steadfast_proof::{Proof, Verdict, rate};
 
 fn main() -> ExitCode {
     match Wanted::parse(std::env::args().skip(1)) {
@@ -28,7 +29,7 @@ struct Wanted {
 
 impl Wanted {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let is_deep = std::env::var("STEADFAST_PROOF").is_ok_and(|form| form == "deep");
+        let is_deep = steadfast_proof::is_deep();
         let set = if is_deep { Set::Deep } else { Set::Default };
         let mut wanted = Self { set, only: None, list: false, replay: None };
         while let Some(argument) = arguments.next() {
@@ -98,10 +99,11 @@ fn explore(trial: &Trial) -> bool {
     bounds.states = trial.bound.unwrap_or(bounds.states);
     let threads = bounds.threads;
     let found = explore_within(&scenario, bounds);
-    let rate = steadfast_model::rate(found.states, threads, found.took);
-    let worked = steadfast_model::rate(found.states, 1, found.worked);
+    let explored = found.states as u64;
+    let per_core = rate(explored, threads, found.took);
+    let worked = rate(explored, 1, found.worked);
     println!(
-        "{}: {}\n    {} states, {} ends, depth {}, {rate} states a minute and core ({worked} a minute worked)",
+        "{}: {}\n    {} states, {} ends, depth {}, {per_core} states a minute and core ({worked} a minute worked)",
         trial.name, trial.shows, found.states, found.ends, found.depth
     );
     complain(trial, &found);
@@ -115,14 +117,14 @@ fn explore(trial: &Trial) -> bool {
         engine: "explicit",
         processes: Some(scenario.slots.len()),
         crashes: Some(scenario.crashes()),
-        explored: found.states,
+        explored,
         unit: "states",
         bound: bound.as_deref(),
         took: found.took,
         verdict: if is_sound { Verdict::Holds } else { Verdict::Violated },
         expected: Verdict::Holds,
     };
-    println!("{}", proof.line_at(rate));
+    println!("{}", proof.line_at(per_core));
     proof.is_as_expected()
 }
 

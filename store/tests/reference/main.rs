@@ -11,6 +11,7 @@ mod subject;
 
 use std::cell::Cell;
 use std::time::Instant;
+use steadfast_proof::{Proof, Verdict, is_deep};
 
 use proptest::collection::vec;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
@@ -23,10 +24,7 @@ const STEPS: usize = 40;
 
 /// How many cases are tried.
 fn cases() -> u32 {
-    match std::env::var("STEADFAST_PROOF").as_deref() {
-        Ok("deep") => 20_000,
-        _ => 256,
-    }
+    if is_deep() { 20_000 } else { 256 }
 }
 
 #[test]
@@ -59,18 +57,24 @@ fn the_store_answers_as_plain_maps_do() {
             Err(TestCaseError::fail(format!("the check finds {damage:?}")))
         }
     });
-    let seconds = began.elapsed().as_secs_f64();
-    let verdict = if result.is_ok() { "holds" } else { "violated" };
     if let Err(TestError::Fail(why, steps)) = &result {
         steps.iter().enumerate().for_each(|(number, step)| println!("  {number}. {step:?}"));
         println!("{why}");
     }
-    let row = serde_json::json!({
-        "name": "the-store-answers-as-plain-maps-do", "engine": "proptest", "processes": null, "crashes": null, "explored": steps.get(),
-        "unit": "calls", "bound": format!("{} sequences of at most {STEPS}", cases()), "seconds": seconds,
-        "verdict": verdict, "expected": "holds",
-    });
-    println!("proof: {row}");
+    let bound = format!("{} sequences of at most {STEPS}", cases());
+    let proof = Proof {
+        name: "the-store-answers-as-plain-maps-do",
+        engine: "proptest",
+        processes: None,
+        crashes: None,
+        explored: steps.get(),
+        unit: "calls",
+        bound: Some(&bound),
+        took: began.elapsed(),
+        verdict: if result.is_ok() { Verdict::Holds } else { Verdict::Violated },
+        expected: Verdict::Holds,
+    };
+    println!("{}", proof.line());
     assert!(steps.get() > u64::from(cases()), "{} steps", steps.get());
     result.unwrap();
 }

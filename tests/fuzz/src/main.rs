@@ -91,7 +91,7 @@ fn hunt_apart(options: &Options, target: &Target, trail: &Path) -> io::Result<bo
     let limit = limit_of(options.bound);
     let (output, is_ended) = end_within(&mut command, limit)?;
     let said = String::from_utf8_lossy(&output.stdout);
-    if said.lines().any(|line| line.starts_with("proof: ")) {
+    if said.lines().any(|line| line.starts_with(steadfast_proof::MARK)) {
         print!("{said}");
         return Ok(output.status.success());
     }

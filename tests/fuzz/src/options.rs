@@ -34,7 +34,7 @@ const DEEP: Duration = Duration::from_secs(600);
 
 impl Options {
     pub(crate) fn of_process() -> Result<Self, String> {
-        let is_deep = std::env::var("STEADFAST_PROOF").is_ok_and(|length| length == "deep");
+        let is_deep = steadfast_proof::is_deep();
         Self::parse(std::env::args().skip(1), is_deep)
     }
 

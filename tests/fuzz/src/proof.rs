@@ -1,6 +1,8 @@
 //! The line that says what a hunt came to.
 
-use serde_json::json;
+use std::time::Duration;
+
+use steadfast_proof::Verdict;
 
 use crate::hunt::{Bound, Catch, Hunt};
 
@@ -43,11 +45,18 @@ impl Proof {
 
 impl std::fmt::Display for Proof {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let verdict = if self.holds { "holds" } else { "violated" };
-        let row = json!({
-            "name": self.name, "engine": "fuzz", "processes": null, "crashes": null, "explored": self.inputs,
-            "unit": "inputs", "bound": self.bound, "seconds": self.seconds, "verdict": verdict, "expected": "holds",
-        });
-        write!(f, "proof: {row}")
+        let proof = steadfast_proof::Proof {
+            name: &self.name,
+            engine: "fuzz",
+            processes: None,
+            crashes: None,
+            explored: self.inputs,
+            unit: "inputs",
+            bound: Some(&self.bound),
+            took: Duration::from_secs_f64(self.seconds),
+            verdict: if self.holds { Verdict::Holds } else { Verdict::Violated },
+            expected: Verdict::Holds,
+        };
+        f.write_str(&proof.line())
     }
 }

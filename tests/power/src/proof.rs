@@ -2,12 +2,7 @@
 
 use std::time::Instant;
 
-use serde_json::json;
-
-/// Whether the long form is asked for.
-pub fn is_deep() -> bool {
-    std::env::var("STEADFAST_PROOF").is_ok_and(|form| form == "deep")
-}
+use steadfast_proof::{Proof, Verdict};
 
 /// One row of the table, begun.
 #[derive(Debug)]
@@ -19,20 +14,20 @@ pub struct Row {
     /// What is counted.
     pub unit: &'static str,
     /// What is to come of it.
-    pub expected: &'static str,
+    pub expected: Verdict,
     began: Instant,
 }
 
 impl Row {
     /// A check that is to hold.
     pub fn begin(name: &'static str, engine: &'static str, unit: &'static str) -> Self {
-        Self { name, engine, unit, expected: "holds", began: Instant::now() }
+        Self { name, engine, unit, expected: Verdict::Holds, began: Instant::now() }
     }
 
     /// A violation that is to be found.
     #[must_use]
     pub fn control(self) -> Self {
-        Self { expected: "found", ..self }
+        Self { expected: Verdict::Found, ..self }
     }
 
     /// Prints the row. `story` is what breaks it, where something does.
@@ -41,20 +36,26 @@ impl Row {
     /// The verdict is not the expected one, or nothing was explored.
     pub fn end(self, explored: usize, bound: Option<&str>, story: &[String]) {
         let verdict = match (story.is_empty(), self.expected) {
-            (true, _) => "holds",
-            (false, "found") => "found",
-            (false, _) => "violated",
+            (true, _) => Verdict::Holds,
+            (false, Verdict::Found) => Verdict::Found,
+            (false, _) => Verdict::Violated,
         };
         for (number, step) in story.iter().enumerate() {
             println!("{}. {step}", number + 1);
         }
-        let line = json!({
-            "name": self.name, "engine": self.engine, "processes": null, "crashes": null,
-            "explored": explored, "unit": self.unit, "bound": bound,
-            "seconds": self.began.elapsed().as_secs_f64(), "verdict": verdict,
-            "expected": self.expected,
-        });
-        println!("\nproof: {line}");
+        let proof = Proof {
+            name: self.name,
+            engine: self.engine,
+            processes: None,
+            crashes: None,
+            explored: explored as u64,
+            unit: self.unit,
+            bound,
+            took: self.began.elapsed(),
+            verdict,
+            expected: self.expected,
+        };
+        println!("\n{}", proof.line());
         assert!(explored > 0, "{}: nothing was explored", self.name);
         assert_eq!(verdict, self.expected, "{}: {story:#?}", self.name);
     }

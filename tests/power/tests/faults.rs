@@ -4,9 +4,13 @@
 use std::collections::BTreeMap;
 
 use steadfast::{Error, Kind};
-use steadfast_power::proof::{Row, is_deep};
+use steadfast_power::proof::Row;
 use steadfast_power::{FAULTS, Fault, Lasts, Scene, Verb, arrange, settled};
+use steadfast_proof::is_deep;
 use steadfast_tests::{Failure, Result, ensure};
+
+/// Faults that can strike no verb, and why.
+const WITHOUT: &[(&str, &str)] = &[];
 
 /// Runs the verb with its `nth` call of that kind failing; says what it said, or `None` where it has fewer.
 async fn meets(scene: &Scene, verb: Verb, fault: Fault, nth: u64) -> Result<Option<String>> {
@@ -58,6 +62,7 @@ async fn at_every_call(name: &'static str, verbs: &[Verb]) -> Result<()> {
     let scene = Scene::new()?;
     let (mut faults, mut story) = (0, Vec::new());
     let mut told: BTreeMap<String, usize> = BTreeMap::new();
+    let mut struck: BTreeMap<&str, usize> = BTreeMap::new();
     for verb in verbs.iter().copied() {
         for fault in FAULTS {
             let (mut nth, mut next) = (1, 2);
@@ -65,6 +70,7 @@ async fn at_every_call(name: &'static str, verbs: &[Verb]) -> Result<()> {
                 match meets(&scene, verb, *fault, nth).await {
                     Ok(None) => break,
                     Ok(Some(said)) => {
+                        *struck.entry(fault.name).or_default() += 1;
                         let said = said.replace(&scene.state().display().to_string(), "STATE");
                         *told.entry(format!("{}: {said}", fault.name)).or_default() += 1;
                     }
@@ -81,9 +87,27 @@ async fn at_every_call(name: &'static str, verbs: &[Verb]) -> Result<()> {
     for (said, count) in told {
         println!("{count} x {said}");
     }
+    if story.is_empty() {
+        story.extend(idle(name, &struck));
+    }
     let bound = (!is_deep()).then_some("of each kind of call the 1st, 2nd, 3rd, 5th, 8th, 13th, …");
     row.end(faults, bound, &story);
     Ok(())
+}
+
+/// Kinds of faults that struck nothing, and should have.
+fn idle(row: &str, struck: &BTreeMap<&str, usize>) -> Vec<String> {
+    let mut idle = Vec::new();
+    for fault in FAULTS {
+        let reason = WITHOUT.iter().find(|(kind, _)| *kind == fault.name).map(|(_, why)| *why);
+        match (struck.get(fault.name), reason) {
+            (None, Some(reason)) => println!("{row}: no {}: {reason}", fault.name),
+            (None, None) => idle.push(format!("no {} struck any verb", fault.name)),
+            (Some(_), Some(_)) => idle.push(format!("{} struck, and is said not to", fault.name)),
+            (Some(_), None) => {}
+        }
+    }
+    idle
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,10 +4,11 @@
 use std::path::Path;
 
 use rusqlite::Connection;
-use steadfast_power::proof::{Row, is_deep};
+use steadfast_power::proof::Row;
 use steadfast_power::{
     Call, Content, Deed, Disk, Event, FAULTS, Image, Judge, Lasts, Loss, Scene, Told, sweep,
 };
+use steadfast_proof::is_deep;
 use steadfast_store::{Commit, DomainRow, Flush, Request, SectionError, Store, StoreOptions};
 use steadfast_tests::{Failure, Result, ensure};
 use uuid::Uuid;

@@ -3,10 +3,11 @@
 
 use std::fs;
 
-use steadfast_power::proof::{Row, is_deep};
+use steadfast_power::proof::Row;
 use steadfast_power::{
     Image, Judge, Loss, RunFolder, Scene, Trial, Workload, reboot, recover, sweep,
 };
+use steadfast_proof::is_deep;
 use steadfast_tests::{Failure, Result};
 
 /// All that can be lost, nothing, and so many ways between.
@@ -54,7 +55,14 @@ fn every_cut(name: &'static str, rounds: usize, torn: u64, each: usize) -> Resul
         swept.images,
         judge.images(),
     );
-    row.end(swept.cuts, None, &swept.story);
+    let mut story = swept.story;
+    if story.is_empty() && (recovered == 0 || started == 0) {
+        story.push(format!("{recovered} hosts recovered, {started} of them with a start"));
+    }
+    let bound = format!(
+        "of each cut all lost, nothing lost and {torn} random torn subsets; recovery on every {each}th image"
+    );
+    row.end(swept.cuts, Some(&bound), &story);
     Ok(())
 }
 

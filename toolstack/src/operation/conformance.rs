@@ -4,10 +4,8 @@ mod machine;
 
 use std::{sync::Arc, time::Instant};
 
-use steadfast_model::{
-    Proof, Verdict,
-    conformance::{Simulation, difference, perform},
-};
+use steadfast_model::conformance::{Simulation, difference, perform};
+use steadfast_proof::{Proof, Verdict};
 
 use self::machine::Machine;
 
@@ -26,7 +24,7 @@ async fn the_simulated_platform_answers_as_this_host_does() {
         engine: "conformance",
         processes: Some(1),
         crashes: None,
-        explored: real.calls(),
+        explored: real.calls() as u64,
         unit: "calls",
         bound: None,
         took: begun.elapsed(),

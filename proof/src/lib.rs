@@ -1,8 +1,23 @@
 //! How a check reports: one line on stdout, read by whoever runs all of them.
+#![forbid(unsafe_code)]
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+/// What the line of a check begins with.
+pub const MARK: &str = "proof: ";
+
+/// The variable that says which form of a check is asked for.
+pub const FORM: &str = "STEADFAST_PROOF";
+
+/// The form that takes hours.
+pub const DEEP: &str = "deep";
+
+/// Whether [`DEEP`] is asked for.
+pub fn is_deep() -> bool {
+    std::env::var_os(FORM).is_some_and(|form| form == DEEP)
+}
 
 /// What a check came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +52,7 @@ pub struct Proof<'a> {
     /// Crashes allowed.
     pub crashes: Option<usize>,
     /// How many were looked at.
-    pub explored: usize,
+    pub explored: u64,
     /// Of what.
     pub unit: &'a str,
     /// Which bound stopped it; `None`: it finished.
@@ -51,7 +66,7 @@ pub struct Proof<'a> {
 }
 
 /// How many a minute and core, by the clock on the wall.
-pub fn rate(explored: usize, cores: usize, took: Duration) -> u64 {
+pub fn rate(explored: u64, cores: usize, took: Duration) -> u64 {
     (explored as f64 * 60.0 / took.as_secs_f64() / cores as f64) as u64
 }
 
@@ -63,14 +78,14 @@ impl Proof<'_> {
 
     /// The line.
     pub fn line(&self) -> String {
-        format!("proof: {}", self.row())
+        format!("{MARK}{}", self.row())
     }
 
     /// The line, with a rate.
     pub fn line_at(&self, rate: u64) -> String {
         let mut row = self.row();
         row["rate"] = rate.into();
-        format!("proof: {row}")
+        format!("{MARK}{row}")
     }
 
     fn row(&self) -> Value {
