@@ -15,6 +15,18 @@ impl World {
         choice: Choice,
         broken: Option<Rule>,
     ) -> Option<Answer> {
+        let answer = self.reply(slot, run, choice, broken)?;
+        run.learn(choice, &answer);
+        Some(answer)
+    }
+
+    fn reply(
+        &mut self,
+        slot: usize,
+        run: &mut Run,
+        choice: Choice,
+        broken: Option<Rule>,
+    ) -> Option<Answer> {
         self.spend(run, choice);
         let request = Arc::clone(&run.request);
         if choice == Choice::Err {
@@ -175,8 +187,12 @@ impl World {
                 if broken.is_none() && qemu.is_some_and(|qemu| !qemu.wire.is_empty()) {
                     self.break_rule(passing::UNFENCED);
                 }
-                let qemu = self.qemus.get(generation).filter(|_| plain && is_open);
-                Answer::Sight(qemu.map(|qemu| qemu.sight()))
+                let sight = self.qemus.get(generation).filter(|_| plain && is_open);
+                let sight = sight.map(|qemu| qemu.sight());
+                Answer::Sight(match broken {
+                    Some(Rule::FailureIsNotEmpty) => Some(sight.unwrap_or_default()),
+                    _ => sight,
+                })
             }
             Request::Glance(generation) => {
                 let qemu = self.qemus.get(generation).filter(|_| plain);

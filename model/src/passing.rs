@@ -21,6 +21,10 @@ passing! {
     TWO_SLOW = "R6: nobody waits for a slow lock under another one";
     /// Generations.
     OVERTAKEN = "R7: a verb changes nothing of a generation it did not begin on";
+    /// Rows that are taken back.
+    UNBUILT = "R8: a row that is being built is taken back only under its slow lock";
+    /// Rows that are not at rest.
+    REPLACED = "R8: a generation leaves its row only marked, and as it was marked";
     /// Spawn.
     SPAWN_UNPREPARED = "R8: what is spawned was prepared, and its section's fast lock is held";
     /// The counter.
@@ -31,6 +35,8 @@ passing! {
     UNFENCED = "R11: what a dead sender sent was executed before the next owner looks";
     /// Sessions.
     SESSION_OUTLIVES_LOCK = "R11: a session is closed before its slow lock is released";
+    /// Commands whose outcome is not known.
+    GUESSED = "R12: after an unknown outcome an intent is ended only by who has looked at QEMU since";
     /// Kills.
     KILLED_UNMARKED = "R14: nothing is killed that was not marked";
     /// Marks.
@@ -41,6 +47,10 @@ passing! {
     WAITS_HOLDING = "R16: who waits for a guest holds neither slow lock nor session";
     /// Settled first.
     UNSETTLED = "R17: no change begins while a dead owner's is open";
+    /// Failed reads.
+    UNREAD = "R19: what could not be read ends no intent";
+    /// Releases.
+    STRANGE_RELEASE = "R20: a slow lock is released only by the process that has it";
     /// Durability.
     UNSYNCED = "an acknowledged change is durable";
     /// Locks.

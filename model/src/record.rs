@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use steadfast_protocol::{
     Acknowledged, Alive, DevicePhase, Domain, Durability, Entry, Loaded, Phase, Probe, Revision,
-    Scope, Spawned, Standing, Tx, View,
+    Scope, Spawned, Standing, Then, Tx, View,
 };
 
-use crate::{Choice, Gadget, Record, Rule, Run, Verb, World, passing, rule::counts_anew};
+use crate::{
+    Choice, Gadget, Record, Rule, Run, Verb, World, passing, rule::counts_anew, run::Doubt,
+};
 
 impl Record {
     pub(crate) fn standing(&self) -> Option<Standing<u8>> {
@@ -97,6 +99,31 @@ impl World {
         run.known.extend(tx.devices().values().map(|entry| entry.intent));
     }
 
+    /// Who may change a row that is not at rest. One that is belongs to nobody: a single section decides on it and changes it.
+    fn watch_row(&mut self, slot: usize, run: &Run, before: &Record, after: &Record) {
+        let Some(old) = &before.row else { return };
+        let is_own = run.began.is_none_or(|began| began == old.generation);
+        let is_next = after.row.as_ref().is_some_and(|row| row.generation != old.generation);
+        let place = self.places.get(&old.generation);
+        let is_held = place.is_none_or(|place| place.holder == Some(slot));
+        let rule = match (old.phase, after.phase()) {
+            (Phase::Defined, _) => return,
+            _ if is_next => Some(passing::REPLACED),
+            // What was marked is anybody's to end, as it was marked.
+            (Phase::Dying { then: Then::Gone, .. }, None)
+            | (Phase::Dying { then: Then::Defined, .. }, Some(Phase::Defined))
+            | (Phase::Live, Some(Phase::Defined)) => None,
+            (Phase::Building, Some(Phase::Defined)) => (!is_held).then_some(passing::UNBUILT),
+            (Phase::Live | Phase::Building, Some(Phase::Live))
+            | (Phase::Building, Some(Phase::Building))
+            | (_, Some(Phase::Dying { .. })) => (!is_own).then_some(passing::OVERTAKEN),
+            _ => Some(passing::REPLACED),
+        };
+        if let Some(rule) = rule {
+            self.break_rule(rule);
+        }
+    }
+
     fn watch_commit(
         &mut self,
         slot: usize,
@@ -111,13 +138,14 @@ impl World {
         let was = generation(before);
         if !is_marked(before) && is_marked(after) {
             let began = *run.began.get_or_insert(was.unwrap_or_default());
-            if Some(began) != was && !matches!(run.verb(), Verb::Destroy) {
+            if Some(began) != was {
                 self.break_rule(passing::MARKED_ANOTHER);
             }
         }
         if is_marked(after) && matches!(run.verb(), Verb::Destroy | Verb::Stop(_)) {
             run.marked = was;
         }
+        self.watch_row(slot, run, before, after);
         let is_same = was.is_some() && was == generation(after);
         if !(is_same && runs(before) && runs(after)) {
             return;
@@ -128,9 +156,6 @@ impl World {
         let running = was.unwrap_or_default();
         if self.places.get(&running).and_then(|place| place.holder) != Some(slot) {
             self.break_rule(passing::UNLOCKED_CHANGE);
-        }
-        if run.began.is_some_and(|began| began != running) {
-            self.break_rule(passing::OVERTAKEN);
         }
         for (id, old) in &before.devices {
             let new = after.devices.get(id);
@@ -143,6 +168,11 @@ impl World {
             }
             if view.durability != Durability::Power {
                 self.break_rule(passing::UNSYNCED);
+            }
+            match run.doubt {
+                Some(Doubt::Outcome) => self.break_rule(passing::GUESSED),
+                Some(Doubt::Unread) => self.break_rule(passing::UNREAD),
+                None => {}
             }
         }
         let is_begun = |(id, new): &(&u8, &Entry<Gadget>)| {

@@ -23,6 +23,8 @@ pub enum Rule {
     KillByGeneration,
     /// R10: the way to a monitor leads to whatever runs under the domain's name.
     EndpointOfGeneration,
+    /// R19: where QEMU cannot be read, it is said to have nothing.
+    FailureIsNotEmpty,
     /// R10: numbers are counted in the row, and begin again where it is gone.
     CounterInStore,
     /// R10: a device's number is the same each time.

@@ -8,7 +8,7 @@ use std::{
 
 use steadfast_protocol::{Domain, Generation, Press, Reply, Serial, Tx, View};
 
-use crate::{Answer, Ending, Gadget, Request, Task, Verb, point::Point};
+use crate::{Answer, Choice, Ending, Gadget, Request, Task, Verb, point::Point};
 
 /// A process: verbs one after another, and one that its user tries where it was killed.
 #[derive(Clone, Debug, Default, Hash)]
@@ -58,6 +58,15 @@ impl Slot {
     }
 }
 
+/// What a verb has not learned since it last saw QEMU's devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// What became of a command (R12).
+    Outcome,
+    /// What QEMU has: it was asked, and that failed (R19).
+    Unread,
+}
+
 /// One verb under way.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -84,6 +93,8 @@ pub struct Run {
     pub(crate) is_unsynced: bool,
     /// Whether it has drawn an intent of its own.
     pub(crate) has_intended: bool,
+    /// Why it cannot know what QEMU has.
+    pub(crate) doubt: Option<Doubt>,
     /// Refusals of the guest, heard while it watched.
     pub rejected: BTreeSet<Serial>,
     /// Its future was dropped while a section was queued.
@@ -120,6 +131,7 @@ impl Run {
             drawn: BTreeSet::new(),
             is_unsynced: false,
             has_intended: false,
+            doubt: None,
             rejected: BTreeSet::new(),
             abandoned: false,
             late: None,
@@ -149,6 +161,21 @@ impl Run {
     /// What its section leaves, were it answered so. Nothing else of it happens.
     pub(crate) fn section(&self, answer: Answer) -> Option<Tx<Gadget>> {
         self.point.after(&self.task, answer).wrote.clone()
+    }
+
+    /// What a reply to its request tells it about QEMU's devices.
+    pub(crate) fn learn(&mut self, choice: Choice, answer: &Answer) {
+        let looks = matches!(&*self.request, Request::Look(_) | Request::Glance(_));
+        match answer {
+            Answer::Replies(replies) if replies.contains(&Reply::Unknown) => {
+                self.doubt = Some(Doubt::Outcome);
+            }
+            Answer::Sight(Some(_)) if choice == Choice::Plain => self.doubt = None,
+            _ if looks => {
+                self.doubt.get_or_insert(Doubt::Unread);
+            }
+            _ => {}
+        }
     }
 
     /// Gives it a reply.

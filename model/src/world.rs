@@ -198,6 +198,10 @@ impl World {
                 if self.is_in_session(slot, generation) {
                     self.break_rule(crate::passing::SESSION_OUTLIVES_LOCK);
                 }
+                let holder = self.places.get(&generation).and_then(|place| place.holder);
+                if holder.is_some_and(|holder| holder != slot) {
+                    self.break_rule(crate::passing::STRANGE_RELEASE);
+                }
                 self.release(generation);
             }
             Left::Session(generation) => {

@@ -3,12 +3,14 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use steadfast_protocol::{
-    Alive, Command, DevicePhase, Generation, Loaded, Phase, Serial, Spawned, Step, Then, Tx, View,
+    Alive, Command, DevicePhase, Generation, Loaded, Phase, Reply, Serial, Spawned, Step, Then, Tx,
+    View,
 };
 
 use super::*;
 use crate::{
-    Choice, Ending, Gadget, HERE, Holder, Request, Run, Verb, World, tape::Left, world::Record,
+    Answer, Choice, Ending, Gadget, HERE, Holder, Request, Run, Verb, World, run::Doubt,
+    tape::Left, world::Record,
 };
 
 const FIRST: Generation = Generation(1);
@@ -108,6 +110,53 @@ fn a_section_that_breaks_a_rule_is_named() {
 }
 
 #[test]
+fn a_row_that_another_changes_is_named() {
+    let turned = |world: &World, phase: Phase| {
+        tx(world, |record| {
+            if let Some(row) = &mut record.row {
+                row.phase = phase;
+            }
+        })
+    };
+    let being = |phase: Phase| {
+        let mut world = world();
+        if let Some(row) = &mut world[HERE].row {
+            row.phase = phase;
+        }
+        world
+    };
+    let gone = |world: &World| tx(world, |record| record.row = None);
+    let dying = |then| Phase::Dying { then, spawned: Spawned::Maybe };
+    let another = || Run { began: Some(Generation(9)), ..run(Verb::Wait) };
+    let all = View::all;
+
+    let building = being(Phase::Building);
+    let back = turned(&building, Phase::Defined);
+    assert_eq!(committed(&building, another(), all(), back), None);
+    let mut free = building.clone();
+    free.places.values_mut().for_each(|place| place.holder = None);
+    let back = turned(&free, Phase::Defined);
+    assert_eq!(committed(&free, another(), all(), back), Some(UNBUILT));
+    let live = turned(&building, Phase::Live);
+    assert_eq!(committed(&building, another(), all(), live), Some(OVERTAKEN));
+    assert_eq!(committed(&building, another(), all(), gone(&building)), Some(REPLACED));
+
+    let stopping = being(dying(Then::Defined));
+    assert_eq!(committed(&stopping, another(), all(), gone(&stopping)), Some(REPLACED));
+    let more = turned(&stopping, dying(Then::Gone));
+    assert_eq!(committed(&stopping, another(), all(), more), Some(OVERTAKEN));
+    let destroying = being(dying(Then::Gone));
+    assert_eq!(committed(&destroying, another(), all(), gone(&destroying)), None);
+
+    let next = tx(&world(), |record| {
+        if let Some(row) = &mut record.row {
+            row.generation = Generation(8);
+        }
+    });
+    assert_eq!(committed(&world(), another(), all(), next), Some(REPLACED));
+}
+
+#[test]
 fn an_end_of_an_intent_that_breaks_a_rule_is_named() {
     let mut world = world();
     phase(DevicePhase::Adding)(&mut world[HERE]);
@@ -123,7 +172,11 @@ fn an_end_of_an_intent_that_breaks_a_rule_is_named() {
     assert_eq!(committed(&world, attach(), durable.clone(), present()), Some(STRANGE_END));
     let known = || Run { known: [Serial(3)].into(), ..attach() };
     assert_eq!(committed(&world, known(), View::all(), present()), Some(UNSYNCED));
-    assert_eq!(committed(&world, known(), durable, present()), None);
+    assert_eq!(committed(&world, known(), durable.clone(), present()), None);
+    let unsure = Run { doubt: Some(Doubt::Outcome), ..known() };
+    assert_eq!(committed(&world, unsure, durable.clone(), present()), Some(GUESSED));
+    let blind = Run { doubt: Some(Doubt::Unread), ..known() };
+    assert_eq!(committed(&world, blind, durable, present()), Some(UNREAD));
 
     let another = tx(&world, |record| {
         let mut entry = record.devices[&1].clone();
@@ -162,6 +215,9 @@ fn an_effect_that_breaks_a_rule_is_named() {
     let mut early = in_session();
     early.leave(0, &mut run(Verb::Wait), Left::Lock(FIRST));
     assert_eq!(early.broken, Some(SESSION_OUTLIVES_LOCK));
+    let mut strange = world();
+    strange.leave(1, &mut run(Verb::Wait), Left::Lock(FIRST));
+    assert_eq!(strange.broken, Some(STRANGE_RELEASE));
 }
 
 #[test]
@@ -179,4 +235,24 @@ fn a_report_that_is_not_so_is_named() {
     assert_eq!(believed(destroyed, Ending::Done), Some(NOT_GONE));
     let begun = Run { has_intended: true, ..run(Verb::detach(1)) };
     assert_eq!(believed(begun, Ending::Error("silent")), Some(BEGUN_NOT_SAID));
+}
+
+#[test]
+fn a_verb_knows_what_it_has_not_learned() {
+    let looks = || asking(Verb::Wait, Request::Look(FIRST));
+    let tells = || asking(Verb::detach(1), Request::Tell(FIRST, vec![unplug()]));
+    let learnt = |mut run: Run, choice, answer| {
+        run.learn(choice, &answer);
+        run.doubt
+    };
+    let seen = || Answer::Sight(Some(Default::default()));
+    let unknown = || Answer::Replies(vec![Reply::Done, Reply::Unknown]);
+    assert_eq!(learnt(tells(), Choice::Lose(0), unknown()), Some(Doubt::Outcome));
+    let done = Answer::Replies(vec![Reply::Done]);
+    assert_eq!(learnt(tells(), Choice::Plain, done), None);
+    assert_eq!(learnt(looks(), Choice::Silent, Answer::Sight(None)), Some(Doubt::Unread));
+    assert_eq!(learnt(looks(), Choice::Err, Answer::Failed), Some(Doubt::Unread));
+    let unsure = || Run { doubt: Some(Doubt::Outcome), ..looks() };
+    assert_eq!(learnt(unsure(), Choice::Silent, Answer::Sight(None)), Some(Doubt::Outcome));
+    assert_eq!(learnt(unsure(), Choice::Plain, seen()), None);
 }

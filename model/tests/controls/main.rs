@@ -9,9 +9,8 @@ mod verbs;
 
 use std::{env, fs, path::Path};
 
-use steadfast_model::{
-    ALWAYS, Bounds, Faults, Found, PASSING, Proof, Rule, Scenario, Verdict, explore_within,
-};
+use steadfast_model::{ALWAYS, Bounds, Faults, Found, PASSING, Rule, Scenario, explore_within};
+use steadfast_proof::{Proof, Verdict};
 
 /// A mistake, and how it is found.
 struct Control {
@@ -67,7 +66,7 @@ impl Control {
             engine: "control",
             processes: Some(scenario.slots.len()),
             crashes: Some(scenario.crashes()),
-            explored: found.states,
+            explored: found.states as u64,
             unit: "states",
             bound: found.bound.as_deref(),
             took: found.took,

@@ -63,6 +63,22 @@ fn unknown_is_dead() {
 }
 
 #[test]
+fn failure_is_empty() {
+    Control::of_rule(
+        "failure-is-empty",
+        "a QEMU that does not say what it has is taken to have nothing",
+        Rule::FailureIsNotEmpty,
+        "R19: what could not be read ends no intent",
+        Scenario {
+            world: World::running([]).with(Faults { kills: 1, silences: 1, ..Faults::default() }),
+            slots: vec![Slot::new([Verb::attach(1, Gadget::SCSI)]).or(Verb::Wait)],
+            ..Scenario::default()
+        },
+    )
+    .must_be_found();
+}
+
+#[test]
 fn commit_after_the_effect() {
     Control::of_rule(
         "commit-after-the-effect",

@@ -36,6 +36,8 @@ fn libxl_order() {
     .must_be_found();
 }
 
+const GUESSED: &str =
+    "R12: after an unknown outcome an intent is ended only by who has looked at QEMU since";
 const ATTACHED_UNDESCRIBED: &str = "what was attached is described while its QEMU runs";
 
 #[test]
@@ -104,6 +106,23 @@ fn timeout_is_failure() {
         "timeout-is-failure",
         "an attach that takes a monitor's silence for a failure; QEMU has the commands all the same",
         DESCRIBED,
+        Verb::attach(1, Gadget::SCSI),
+        Mistake::TimeoutIsFailure(1, Gadget::SCSI),
+        |attach| Scenario {
+            world: World::running([]).with(Faults { unknowns: 1, ..Faults::default() }),
+            slots: vec![Slot::new([attach])],
+            ..Scenario::default()
+        },
+    )
+    .must_be_found();
+}
+
+#[test]
+fn outcome_guessed() {
+    of_verb(
+        "outcome-guessed",
+        "an attach that takes a monitor's silence for a failure; it never looks what QEMU has",
+        GUESSED,
         Verb::attach(1, Gadget::SCSI),
         Mistake::TimeoutIsFailure(1, Gadget::SCSI),
         |attach| Scenario {

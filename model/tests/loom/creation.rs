@@ -72,7 +72,8 @@ fn destroy_killed_by_define() {
 
 #[test]
 fn a_spawn_outside_the_fast_lock_is_found() {
-    found("a-spawn-outside-the-fast-lock-is-found", None, || Scenario {
+    let name = "a-spawn-outside-the-fast-lock-is-found";
+    found((name, "R1: whatever runs is described"), None, || Scenario {
         broken: Some(Rule::SpawnUnderFast),
         ..defined(vec![Slot::new([Verb::Start]), Slot::new([Verb::Destroy])])
     });

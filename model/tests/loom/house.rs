@@ -1,6 +1,7 @@
 //! How a race is played under loom.
 
 use std::{
+    any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -11,9 +12,10 @@ use std::{
 
 use steadfast_locks::lockdep;
 use steadfast_model::{
-    Act, Choice, Proof, Scenario, Verdict,
+    Act, Choice, Scenario,
     live::{Blow, Director, Obedient, Offer, Show, Stage},
 };
+use steadfast_proof::{Proof, Verdict, is_deep};
 
 steadfast_model::shared! {
     /// For loom's threads.
@@ -48,23 +50,28 @@ struct Race {
     name: &'static str,
     scenario: fn() -> Scenario,
     kills: Vec<Option<Killed>>,
-    expected: Verdict,
+    /// In a negative control: the rule that has to be found broken.
+    expected: Option<&'static str>,
 }
 
 /// Nobody is killed.
 pub(crate) fn race(name: &'static str, scenario: fn() -> Scenario) {
-    Race { name, scenario, kills: vec![None], expected: Verdict::Holds }.play();
+    Race { name, scenario, kills: vec![None], expected: None }.play();
 }
 
 /// The first process is killed, at each of these calls in turn.
 pub(crate) fn killed(name: &'static str, kills: &[(usize, usize)], scenario: fn() -> Scenario) {
     let kills = kills.iter().map(|(call, sent)| Some(Killed { call: *call, sent: *sent }));
-    Race { name, scenario, kills: kills.collect(), expected: Verdict::Holds }.play();
+    Race { name, scenario, kills: kills.collect(), expected: None }.play();
 }
 
-/// A rule is broken on purpose, and that has to be found.
-pub(crate) fn found(name: &'static str, kill: Option<Killed>, scenario: fn() -> Scenario) {
-    Race { name, scenario, kills: vec![kill], expected: Verdict::Found }.play();
+/// A rule is broken on purpose, and that this is not so has to be found.
+pub(crate) fn found(
+    (name, rule): (&'static str, &'static str),
+    kill: Option<Killed>,
+    scenario: fn() -> Scenario,
+) {
+    Race { name, scenario, kills: vec![kill], expected: Some(rule) }.play();
 }
 
 /// How far a race is explored.
@@ -75,7 +82,7 @@ struct Reach {
 
 impl Reach {
     fn of_this_run() -> Self {
-        if std::env::var_os("STEADFAST_PROOF").is_some_and(|form| form == "deep") {
+        if is_deep() {
             Self { preemptions: 3, time: Duration::from_secs(1200) }
         } else {
             Self { preemptions: 2, time: Duration::from_secs(6) }
@@ -90,46 +97,52 @@ impl Race {
     fn play(&self) {
         let (begun, reach) = (Instant::now(), Reach::of_this_run());
         let executions = Arc::new(AtomicUsize::new(0));
-        let mut bound = format!("preemption bound {}", reach.preemptions);
+        let mut cut = Vec::new();
         let mut verdict = Verdict::Holds;
         let share = reach.time / u32::try_from(self.kills.len()).unwrap_or(u32::MAX);
         for kill in &self.kills {
             let each = Instant::now();
-            if self.explore(*kill, &reach, share, &executions).is_err() {
-                verdict = match self.expected {
-                    Verdict::Found => Verdict::Found,
-                    _ => Verdict::Violated,
-                };
+            if let Err(broken) = self.explore(*kill, &reach, share, &executions) {
+                let is_meant = self.expected.is_some_and(|rule| broken.starts_with(rule));
+                verdict = if is_meant { Verdict::Found } else { Verdict::Violated };
                 break;
             }
             if each.elapsed() >= share {
-                bound = format!("preemption bound {}, {:?}", reach.preemptions, reach.time);
+                cut.push(each.elapsed().as_secs_f64());
             }
+        }
+        let mut bound = format!("preemption bound {}", reach.preemptions);
+        if let Some(longest) = cut.iter().copied().reduce(f64::max) {
+            let (cut, parts) = (cut.len(), self.kills.len());
+            bound += &format!(", {cut} of {parts} parts stopped after {longest:.1} s at most");
         }
         let proof = Proof {
             name: self.name,
             engine: "loom",
             processes: Some((self.scenario)().slots.len()),
             crashes: Some(usize::from(self.kills.iter().any(Option::is_some))),
-            explored: executions.load(Ordering::Relaxed),
+            explored: executions.load(Ordering::Relaxed) as u64,
             unit: "executions",
             bound: Some(&bound),
             took: begun.elapsed(),
             verdict,
-            expected: self.expected,
+            expected: self.expected.map_or(Verdict::Holds, |_| Verdict::Found),
         };
         println!("{}", proof.line());
         assert!(proof.is_as_expected(), "{}", self.name);
     }
 
     /// What goes wrong is played once more, and told: schedules come in the same order each time.
+    ///
+    /// # Errors
+    /// What a thread panicked with: the story of a broken rule, or something that is no story.
     fn explore(
         &self,
         kill: Option<Killed>,
         reach: &Reach,
         time: Duration,
         executions: &Arc<AtomicUsize>,
-    ) -> Result<(), ()> {
+    ) -> Result<(), String> {
         let before = executions.load(Ordering::Relaxed);
         let first = AssertUnwindSafe(|| self.check(kill, reach, Some(time), executions, None));
         if catch_unwind(first).is_ok() {
@@ -139,8 +152,10 @@ impl Race {
         println!("{}: execution {failed}, {kill:?}", self.name);
         let again = Arc::new(AtomicUsize::new(0));
         let told = AssertUnwindSafe(|| self.check(kill, reach, None, &again, Some(failed)));
-        assert!(catch_unwind(told).is_err(), "what was found is not found again");
-        Err(())
+        match catch_unwind(told) {
+            Ok(()) => panic!("what was found is not found again"),
+            Err(panic) => Err(words(panic.as_ref())),
+        }
     }
 
     fn check(
@@ -183,6 +198,11 @@ fn play(stage: Stage) {
     }
     if let Some(story) = show.verdict().broken {
         println!("{story}");
-        panic!("a rule is broken");
+        panic!("{story}");
     }
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.unwrap_or_else(|| panic.downcast_ref::<&str>().copied().unwrap_or_default().to_owned())
 }

@@ -22,10 +22,8 @@ use shuttle::{
     scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler},
 };
 use steadfast_locks::lockdep;
-use steadfast_model::{
-    Proof, Verdict,
-    live::{Show, Stage},
-};
+use steadfast_model::live::{Show, Stage};
+use steadfast_proof::{Proof, Verdict, is_deep};
 
 use self::chance::Chance;
 
@@ -65,10 +63,6 @@ fn random_scenarios_by_priority() {
     let bound = format!("seed {seed}, {time:?}");
     let scheduler = PctScheduler::new_from_seed(seed, DEPTH, usize::MAX);
     run("random-scenarios-by-priority", scheduler, Some(time), &bound);
-}
-
-fn is_deep() -> bool {
-    env::var_os("STEADFAST_PROOF").is_some_and(|form| form == "deep")
 }
 
 fn seed() -> u64 {
@@ -112,7 +106,7 @@ fn run(name: &str, scheduler: impl Scheduler + 'static, time: Option<Duration>, 
         engine: "shuttle",
         processes: Some(MOST_PROCESSES),
         crashes: Some(usize::from(scene::MOST_CRASHES)),
-        explored: schedules.load(Ordering::Relaxed),
+        explored: schedules.load(Ordering::Relaxed) as u64,
         unit: "schedules",
         bound: Some(bound),
         took: begun.elapsed(),
