@@ -30,9 +30,7 @@ const MEMORY: u32 = 4_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Checks {
     /// The scenarios of every test run.
-    Short,
-    /// Those of every proof.
-    Default,
+    Scenarios,
     /// The tests of the protocol's decisions.
     Units,
 }
@@ -91,14 +89,13 @@ impl Programs {
     /// A program cannot be run.
     pub(crate) fn run(&self, checks: Checks, guard: Option<&str>) -> Result<Said, String> {
         let (program, argument) = match checks {
-            Checks::Short => (&self.explore, Some("--short")),
-            Checks::Default => (&self.explore, None),
+            Checks::Scenarios => (&self.explore, Some("--short")),
             Checks::Units => (&self.units, None),
         };
         let limited = format!("ulimit -v {MEMORY}; exec \"$0\" \"$@\"");
         let mut command = Command::new("sh");
         command.arg("-c").arg(limited).arg(program).args(argument);
-        command.env_remove("STEADFAST_WITHOUT").env_remove("STEADFAST_PROOF");
+        command.env_remove("STEADFAST_WITHOUT").env_remove(steadfast_proof::FORM);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         if let Some(guard) = guard {
             command.env("STEADFAST_WITHOUT", guard);
@@ -132,7 +129,7 @@ impl Said {
         {
             self.property = format!(": it never happens: {missing}");
         }
-        let row = line.strip_prefix("proof: ").map(serde_json::from_str::<Value>);
+        let row = line.strip_prefix(steadfast_proof::MARK).map(serde_json::from_str::<Value>);
         let Some(Ok(row)) = row else { return };
         self.explored += row["explored"].as_u64().unwrap_or(0);
         if row["verdict"] != row["expected"] {
@@ -174,7 +171,7 @@ fn listen(mut child: Child, checks: Checks) -> Result<Said, String> {
     let status = child.wait().map_err(|error| error.to_string())?;
     reader.join().map_err(|_| "a reader panicked")?;
     if has_ended && status.code().is_none() {
-        said.noticed.get_or_insert(format!("{checks:?}: more states than the machine can hold"));
+        said.bound = Some(format!("{} MB", MEMORY / 1000));
     }
     Ok(said)
 }
