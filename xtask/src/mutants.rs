@@ -1,16 +1,17 @@
 //! `cargo xtask mutants`: the lines of `protocol/` and `locks/` with one operator, guard or result changed. Each such
 //! mutant is killed by a test of its crate, or is listed with the reason why it is no other program.
 //!
-//! Which mutants there are is said in `.cargo/mutants.toml`, which are listed in `mutants/equivalent.txt`.
+//! Which mutants there are is said in `.cargo/mutants.toml`, which are no other program in DESIGN.md.
 
 mod listed;
 mod tally;
 
 use std::process::Command;
 use std::time::Instant;
+use steadfast_proof::{Proof, Verdict};
 
-use crate::step;
 use crate::stop::{Result, Stop};
+use crate::{install, step};
 use listed::Listed;
 use tally::Tally;
 
@@ -51,27 +52,29 @@ const CRATES: [Crate; 2] = [
 /// # Errors
 /// cargo-mutants is missing, or the tests fail without any mutant; a survivor is not listed, or too many are.
 pub(crate) fn run() -> Result<()> {
-    if !step::works("cargo-mutants", &["mutants", "--version"]) {
-        return Err(Stop::environment(
-            "cargo-mutants is missing\nhint: cargo install cargo-mutants --locked",
-        ));
-    }
+    install::cargo_mutants()?;
     let began = Instant::now();
     let mut tally = Tally::default();
     for one in &CRATES {
         tally.add(&one.test()?);
     }
-    let listed = Listed::read(&step::root().join("mutants/equivalent.txt"))?;
+    let listed = Listed::read(&step::root().join("DESIGN.md"))?;
     let complaint = listed.judge(&tally);
     println!("{tally}; {} listed as equivalent", listed.len());
     print!("{complaint}");
-    let verdict = if complaint.is_empty() { "holds" } else { "violated" };
-    let row = serde_json::json!({
-        "name": "protocol-and-locks", "engine": "mutants", "processes": null, "crashes": null,
-        "explored": tally.tested(), "unit": "mutants", "bound": null,
-        "seconds": began.elapsed().as_secs_f64(), "verdict": verdict, "expected": "holds",
-    });
-    println!("proof: {row}");
+    let proof = Proof {
+        name: "protocol-and-locks",
+        engine: "mutants",
+        processes: None,
+        crashes: None,
+        explored: tally.tested() as u64,
+        unit: "mutants",
+        bound: None,
+        took: began.elapsed(),
+        verdict: if complaint.is_empty() { Verdict::Holds } else { Verdict::Violated },
+        expected: Verdict::Holds,
+    };
+    println!("{}", proof.line());
     if complaint.is_empty() { Ok(()) } else { Err(Stop::failed("a mutant lives")) }
 }
 

@@ -14,18 +14,24 @@ const MOST: usize = 3;
 pub(crate) struct Listed(BTreeMap<String, usize>);
 
 impl Listed {
-    /// Reads the list: names at the margin, the reason for those above it indented.
+    /// Reads the list of a document: names at the margin, the reason for those above it indented.
     ///
     /// # Errors
-    /// It can't be read, or a name has no reason.
+    /// It can't be read, the document has no list, or a name has no reason.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        Self::parse(&std::fs::read_to_string(path)?)
+        let text = std::fs::read_to_string(path)?;
+        let list =
+            text.split_once("\n```mutants\n").and_then(|(_, rest)| rest.split_once("\n```\n"));
+        match list {
+            Some((list, _)) => Self::parse(list),
+            None => Err(Stop::failed(format!("{}: no block ```mutants", path.display()))),
+        }
     }
 
     fn parse(text: &str) -> Result<Self> {
         let mut listed = BTreeMap::new();
         let mut bare = None;
-        for line in text.lines().filter(|line| !line.starts_with('#')) {
+        for line in text.lines() {
             if line.starts_with(' ') {
                 bare = None;
             } else if !line.trim().is_empty() {
@@ -56,6 +62,9 @@ impl Listed {
                 _ => complaint.push_str(&format!("lives, and is not listed: {survivor}\n")),
             }
         }
+        for (name, times) in left.iter().filter(|(_, times)| **times > 0) {
+            complaint.push_str(&format!("listed, and does not live ({times}): {name}\n"));
+        }
         let (listed, tested) = (self.len(), tally.tested());
         if listed * 100 > MOST * tested {
             complaint.push_str(&format!("{listed} of {tested} are listed: more than {MOST} %\n"));
@@ -77,7 +86,7 @@ fn nameless(survivor: &str) -> String {
 mod tests {
     use super::*;
 
-    const LIST: &str = "# head\n\na.rs: x\na.rs: x\n    because\n";
+    const LIST: &str = "a.rs: x\na.rs: x\n    because\n";
 
     fn tally(missed: &[&str], tested: usize) -> Tally {
         let names = missed.iter().map(|name| (*name).to_owned()).collect();
@@ -91,13 +100,23 @@ mod tests {
         let third = listed.judge(&tally(&["a.rs:1:2: x", "a.rs:9:9: x", "a.rs:5:1: x"], 100));
         assert_eq!(third, "lives, and is not listed: a.rs:5:1: x\n");
         assert!(listed.judge(&tally(&["a.rs:1:2: y"], 100)).contains("a.rs:1:2: y"));
+        let one = listed.judge(&tally(&["a.rs:1:2: x"], 100));
+        assert_eq!(one, "listed, and does not live (1): a.rs: x\n");
     }
 
     #[test]
     fn a_long_list_is_no_excuse() {
         let listed = Listed::parse(LIST).unwrap();
-        assert!(listed.judge(&tally(&[], 66)).contains("more than 3 %"));
-        assert_eq!(listed.judge(&tally(&[], 67)), "");
+        let both = ["a.rs:1:2: x", "a.rs:9:9: x"];
+        assert!(listed.judge(&tally(&both, 66)).contains("more than 3 %"));
+        assert_eq!(listed.judge(&tally(&both, 67)), "");
+    }
+
+    #[test]
+    fn the_design_has_the_list() {
+        let design = crate::step::root().join("DESIGN.md");
+        assert!(Listed::read(&design).unwrap().len() > 0);
+        assert!(Listed::read(&crate::step::root().join("README.md")).is_err());
     }
 
     #[test]
