@@ -72,6 +72,20 @@ fn missing() -> Vec<&'static str> {
         .collect()
 }
 
+/// Makes sure that cargo-mutants is there.
+///
+/// # Errors
+/// It can't be built: exit 9.
+pub(crate) fn cargo_mutants() -> Result<()> {
+    let name = "cargo-mutants";
+    if step::works(name, &["mutants", "--version"]) {
+        return Ok(());
+    }
+    step::run(&mut step::cargo(&["install", "--locked", name])).map(drop).map_err(|stop| {
+        Stop::environment(format!("{name} is missing: {stop}\nhint: cargo install --locked {name}"))
+    })
+}
+
 /// Downloads a package and extracts it into a folder, without installing it.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 //! A check is a program of this workspace that prints a [`Row`] for each thing it proved. Whatever else it prints goes
 //! to a file, and is shown where a row is not as expected: then it is the counterexample.
 
+mod listed;
 mod row;
 mod run;
 mod suite;
@@ -54,12 +55,15 @@ pub(crate) fn prove(arguments: &[&str]) -> Result<()> {
         install::tools()?;
         command = Some(steadfast_tests::build(steadfast_tests::Profile::Proof)?);
     }
+    if chosen.iter().any(|(suite, _)| suite.name == "mutants") {
+        install::cargo_mutants()?;
+    }
     table::head();
     let mut rows = Vec::new();
     let mut broken = Vec::new();
     for (suite, only) in chosen {
         let outcome = run::suite(suite, only, wanted.form, command.as_deref())?;
-        broken.extend(outcome.complaint);
+        broken.extend(outcome.complaints);
         rows.extend(outcome.rows);
     }
     sum_up(&rows, &broken, began)

@@ -17,10 +17,7 @@ pub(crate) enum Depth {
 impl Depth {
     /// As the environment says.
     pub(crate) fn wanted() -> Depth {
-        match std::env::var("STEADFAST_PROOF") {
-            Ok(word) if word == "deep" => Depth::Deep,
-            _ => Depth::Short,
-        }
+        if steadfast_proof::is_deep() { Depth::Deep } else { Depth::Short }
     }
 }
 

@@ -62,6 +62,7 @@ pub(crate) fn killed_in_recovery(test: &str, case: &Case, recoveries: &[Recovery
         round: 0,
         kills: 0,
         left_out: 0,
+        quiet: 0,
         missed: 0,
         habit: Habit::of(Vec::new()),
     };
@@ -78,6 +79,8 @@ struct Matrix<'c> {
     kills: usize,
     /// Points that another recovery of the same verb has had.
     left_out: usize,
+    /// Points at effects that nobody else sees.
+    quiet: usize,
     /// Points that come by chance and did not come.
     missed: usize,
     /// What the verb does when nobody kills it.
@@ -111,7 +114,12 @@ impl Matrix<'_> {
         for (first, recovery) in ways(&states, recoveries, depth) {
             let Some(habit) = self.recovers(first, recovery, story)? else { continue };
             let mut way = Way { first, recovery, habit };
-            let points = Points::of(way.habit.last(), depth, Breadth::Own).points;
+            let mut points = Points::of(way.habit.last(), depth, Breadth::Own).points;
+            if depth == Depth::Short && wanted.is_none() {
+                let all = points.len();
+                points.retain(is_seen);
+                self.quiet += all - points.len();
+            }
             for (number, second) in points.iter().enumerate() {
                 let texts = way.told(second);
                 if wanted.as_ref().is_some_and(|wanted| wanted[..] != texts[..wanted.len().min(2)])
@@ -126,15 +134,15 @@ impl Matrix<'_> {
                 *story = Story::of(texts.to_vec());
                 self.kill_thrice(&mut way, number, [second, third], story)?;
                 if wanted.is_some() {
-                    story.print();
+                    println!("\n{}", story.text());
                 }
             }
         }
         let bounds = [
             (depth == Depth::Short).then(|| {
-                let (states, left_out) = (states.len(), self.left_out);
+                let (states, left_out, quiet) = (states.len(), self.left_out, self.quiet);
                 format!(
-                    "one recovery from each of {states} states; {left_out} points had in another"
+                    "one recovery from each of {states} states; {left_out} points had in another; {quiet} that only files of ours see"
                 )
             }),
             (self.missed > 0).then(|| format!("{} that come by chance were not hit", self.missed)),
@@ -156,12 +164,8 @@ impl Matrix<'_> {
         self.next_round()?;
         self.habit = Habit::of(undisturbed(&self.scene, self.case, self.round)?);
         let points = Points::of(self.habit.last(), Depth::Short, Breadth::Own).points;
-        let tells = |point: &&Point| {
-            let says = point.context.what.starts_with("platform ");
-            (says || is_answered(&point.context)) && !matches!(point.context.role, Role::Child(_))
-        };
         let mut states = BTreeMap::new();
-        for point in points.iter().filter(tells) {
+        for point in points.iter().filter(|point| is_seen(point)) {
             *story = Story::of(vec![point.to_string()]);
             let Some(verb) = self.first_kill(point, story)? else { continue };
             let is_open = self.scene.world.steadfast(&["check"])?.code == Some(5);
@@ -338,6 +342,12 @@ impl Way<'_> {
     fn told(&self, second: &Point) -> [String; 2] {
         [self.first.to_string(), format!("by {}, {second}", self.recovery.told())]
     }
+}
+
+/// Whether it is a call of the platform, or an effect that reaches somebody else.
+fn is_seen(point: &Point) -> bool {
+    let says = point.context.what.starts_with("platform ");
+    (says || is_answered(&point.context)) && !matches!(point.context.role, Role::Child(_))
 }
 
 /// The same effect in the same method of the platform, whichever call of it.

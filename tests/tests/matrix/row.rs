@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use serde_json::json;
+use steadfast_proof::{Proof, Verdict};
 use steadfast_tests::{Failure, Result};
 
 /// What somebody did, and what was then so, in the order it happened.
@@ -29,12 +29,11 @@ impl Story {
         self.sentences.borrow_mut().push(sentence.into());
     }
 
-    /// Prints it, numbered.
-    pub(crate) fn print(&self) {
-        println!();
-        for (number, sentence) in self.sentences.borrow().iter().enumerate() {
-            println!("  {}. {sentence}", number + 1);
-        }
+    /// It, numbered.
+    pub(crate) fn text(&self) -> String {
+        let sentences = self.sentences.borrow();
+        let numbered = sentences.iter().enumerate();
+        numbered.map(|(at, sentence)| format!("  {}. {sentence}\n", at + 1)).collect()
     }
 }
 
@@ -54,7 +53,7 @@ impl Row {
 
     /// Prints that it holds, with what was left out.
     pub(crate) fn holds(&self, kills: usize, bound: Option<String>) -> Result<()> {
-        self.print(kills, bound, "holds");
+        print!("{}", self.line(kills, bound, Verdict::Holds));
         if kills == 0 {
             return Err(Failure::new(format!("{}: nobody was killed", self.name)));
         }
@@ -69,20 +68,30 @@ impl Row {
         replay: &str,
         why: Failure,
     ) -> Failure {
-        println!("\na violation, in the order in which it came about:");
-        story.print();
-        println!("  => {why}\nto see it again: {replay}");
-        self.print(kills, None, "violated");
+        // At once: another row's lines may come at any time.
+        print!(
+            "\na violation, in the order in which it came about:\n{}  => {why}\nto see it again: {replay}\n{}",
+            story.text(),
+            self.line(kills, None, Verdict::Violated),
+        );
         why
     }
 
-    fn print(&self, kills: usize, bound: Option<String>, verdict: &str) {
-        let row = json!({
-            "name": self.name, "engine": "crash matrix", "processes": 1, "crashes": self.crashes,
-            "explored": kills, "unit": "kills", "bound": bound,
-            "seconds": self.began.elapsed().as_secs_f64(), "verdict": verdict, "expected": "holds",
-        });
-        println!("\nproof: {row}");
+    /// The line of the row, after one that the harness may have begun.
+    fn line(&self, kills: usize, bound: Option<String>, verdict: Verdict) -> String {
+        let proof = Proof {
+            name: &self.name,
+            engine: "crash matrix",
+            processes: Some(1),
+            crashes: Some(self.crashes),
+            explored: kills as u64,
+            unit: "kills",
+            bound: bound.as_deref(),
+            took: self.began.elapsed(),
+            verdict,
+            expected: Verdict::Holds,
+        };
+        format!("\n{}\n", proof.line())
     }
 }
 

@@ -67,7 +67,7 @@ impl Matrix<'_> {
                 false => unsteady += 1,
             }
             if wanted.is_some() {
-                story.print();
+                println!("\n{}", story.text());
             }
         }
         if !missed.is_empty() {

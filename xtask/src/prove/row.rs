@@ -21,6 +21,8 @@ pub(crate) struct Row {
     pub(crate) bound: Option<String>,
     /// How long it took.
     pub(crate) seconds: f64,
+    /// How many a minute, by one core.
+    pub(crate) rate: Option<u64>,
     /// What came out.
     pub(crate) verdict: String,
     /// What has to come out.
@@ -53,6 +55,7 @@ impl Row {
             unit: text("unit")?,
             bound: text("bound"),
             seconds: value.get("seconds")?.as_f64()?,
+            rate: number("rate"),
             verdict: text("verdict")?,
             expected: text("expected")?,
         })

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Stdio};
 
 use super::Form;
+use super::listed;
 use super::row::Row;
 use super::suite::Suite;
 use super::table;
@@ -21,7 +22,13 @@ pub(crate) struct Outcome {
     /// Its rows, named `SUITE/ROW`.
     pub(crate) rows: Vec<Row>,
     /// What is wrong besides them.
-    pub(crate) complaint: Option<String>,
+    pub(crate) complaints: Vec<String>,
+}
+
+impl Outcome {
+    fn complain(&mut self, complaint: Option<String>) {
+        self.complaints.extend(complaint);
+    }
 }
 
 /// Runs all commands of a suite, or as far as the one row needs. `binary` is the command under test.
@@ -38,6 +45,7 @@ pub(crate) fn suite(
     let log = log(suite.name)?;
     let mut file = File::create(&log)?;
     for part in suite.parts {
+        let before = outcome.rows.len();
         let mut command = part.command(only, form);
         if let Some(binary) = binary {
             command.env("STEADFAST_BIN", binary);
@@ -54,20 +62,19 @@ pub(crate) fn suite(
             gather(stdout, &mut file, suite, only, &mut outcome)?;
         }
         let status = child.wait()?;
-        let is_told = outcome.rows.iter().any(|row| !row.is_as_expected());
+        let is_told = outcome.rows[before..].iter().any(|row| !row.is_as_expected());
         if !status.success() && !is_told {
             show_tail(&log)?;
-            outcome.complaint = Some(format!("`{line}` ended with {status}: {}", log.display()));
+            let complaint = format!("`{line}` ended with {status}: {}", log.display());
+            outcome.complain(Some(complaint));
         }
     }
-    let least = if only.is_some() { 1 } else { suite.at_least };
-    if outcome.rows.len() < least && outcome.complaint.is_none() {
-        outcome.complaint = Some(format!(
-            "{}: {} rows where {least} were expected: {}",
-            suite.name,
-            outcome.rows.len(),
-            log.display()
-        ));
+    match only {
+        None => outcome.complain(listed::complaint(suite.name, &outcome.rows, form)),
+        Some(row) if outcome.rows.is_empty() => {
+            outcome.complain(Some(format!("{} has no row {row}", suite.name)));
+        }
+        Some(_) => {}
     }
     Ok(outcome)
 }
@@ -92,7 +99,9 @@ fn gather(
         writeln!(file, "{line}")?;
         match Row::read(&line) {
             None => story.push(line),
-            Some(Err(broken)) => outcome.complaint = Some(format!("{}: {broken}", suite.name)),
+            Some(Err(broken)) => {
+                outcome.complain(Some(format!("{}: {broken}", suite.name)));
+            }
             Some(Ok(mut row)) => {
                 let told = std::mem::take(&mut story);
                 if only.is_some_and(|only| only != row.name) {

@@ -14,8 +14,6 @@ pub(crate) struct Suite {
     pub(crate) about: &'static str,
     /// Its programs.
     pub(crate) parts: &'static [Part],
-    /// Fewer rows than this mean that something was passed over.
-    pub(crate) at_least: usize,
     /// It runs a real QEMU.
     pub(crate) needs_qemu: bool,
     /// It has no short form.
@@ -97,7 +95,6 @@ pub(crate) const SUITES: &[Suite] = &[
         name: "explore",
         about: "every interleaving of the verbs, with crashes and faults, state by state",
         parts: &[Part::Program { package: "steadfast-model", program: "explore" }],
-        at_least: 60,
         needs_qemu: false,
         deep_only: false,
     },
@@ -105,7 +102,6 @@ pub(crate) const SUITES: &[Suite] = &[
         name: "control",
         about: "known mistakes, put into the model: each has to be found",
         parts: &[test("steadfast-model", "controls", Kept::In)],
-        at_least: 34,
         needs_qemu: false,
         deep_only: false,
     },
@@ -119,7 +115,6 @@ pub(crate) const SUITES: &[Suite] = &[
             loom("steadfast"),
             each("steadfast-model", "loom"),
         ],
-        at_least: 44,
         needs_qemu: false,
         deep_only: false,
     },
@@ -127,7 +122,6 @@ pub(crate) const SUITES: &[Suite] = &[
         name: "shuttle",
         about: "whole scenarios of up to five processes, on random schedules",
         parts: &[each("steadfast-model", "shuttle")],
-        at_least: 3,
         needs_qemu: false,
         deep_only: false,
     },
@@ -135,7 +129,6 @@ pub(crate) const SUITES: &[Suite] = &[
         name: "conformance",
         about: "one script against a real host and the simulated one: the model's world is the real one",
         parts: &[Part::Unit { package: "steadfast", filter: "operation::conformance" }],
-        at_least: 1,
         needs_qemu: true,
         deep_only: false,
     },
@@ -143,7 +136,6 @@ pub(crate) const SUITES: &[Suite] = &[
         name: "reference",
         about: "the store against plain maps, under random sections through several handles",
         parts: &[test("steadfast-store", "reference", Kept::In)],
-        at_least: 1,
         needs_qemu: false,
         deep_only: false,
     },
@@ -154,7 +146,6 @@ pub(crate) const SUITES: &[Suite] = &[
             test("steadfast-store", "formats", Kept::In),
             test("steadfast", "formats", Kept::In),
         ],
-        at_least: 3,
         needs_qemu: false,
         deep_only: false,
     },
@@ -162,7 +153,6 @@ pub(crate) const SUITES: &[Suite] = &[
         name: "fuzz",
         about: "inputs that nobody would think of, against everything that reads input",
         parts: &[Part::Hunt],
-        at_least: 8,
         needs_qemu: false,
         deep_only: false,
     },
@@ -170,7 +160,6 @@ pub(crate) const SUITES: &[Suite] = &[
         name: "crash",
         about: "the command killed before and after every effect, and twice in its recovery, on a real QEMU",
         parts: &[each("steadfast-tests", "matrix")],
-        at_least: 40,
         needs_qemu: true,
         deep_only: false,
     },
@@ -181,7 +170,6 @@ pub(crate) const SUITES: &[Suite] = &[
             test("steadfast-power", "power", Kept::Out),
             test("steadfast-power", "flush", Kept::Out),
         ],
-        at_least: 4,
         needs_qemu: true,
         deep_only: false,
     },
@@ -189,7 +177,6 @@ pub(crate) const SUITES: &[Suite] = &[
         name: "disk",
         about: "a disk that is full, or fails, at every call of every verb",
         parts: &[test("steadfast-power", "faults", Kept::Out)],
-        at_least: 3,
         needs_qemu: true,
         deep_only: false,
     },
@@ -197,7 +184,6 @@ pub(crate) const SUITES: &[Suite] = &[
         name: "guards",
         about: "the protocol without each of its guards in turn: a check has to miss it",
         parts: &[Part::Program { package: "steadfast-model", program: "guards" }],
-        at_least: 30,
         needs_qemu: false,
         deep_only: true,
     },
@@ -205,7 +191,6 @@ pub(crate) const SUITES: &[Suite] = &[
         name: "mutants",
         about: "one operator, guard or result of protocol/ and locks/ changed at a time: a test has to see it",
         parts: &[Part::Verb { verb: "mutants" }],
-        at_least: 1,
         needs_qemu: false,
         deep_only: true,
     },
@@ -241,7 +226,9 @@ impl Part {
                     test,
                 ]);
                 command.arg("--");
-                command.args(["--nocapture", "--test-threads", "1"]);
+                // Rows that are tests of their own do not disturb each other.
+                let threads = if *named == Named::ForTests { cores() } else { 1 };
+                command.args(["--nocapture", "--test-threads", &threads.to_string()]);
                 if *kept == Kept::Out {
                     command.arg("--include-ignored");
                 }
@@ -289,8 +276,12 @@ impl Part {
         };
         // Every check knows its long form by this.
         if form == Form::Deep {
-            command.env("STEADFAST_PROOF", "deep");
+            command.env(steadfast_proof::FORM, steadfast_proof::DEEP);
         }
         command
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

@@ -30,8 +30,10 @@ pub(crate) fn line(row: &Row) {
         format!("{} (EXPECTED: {}, of more than 0)", row.verdict.to_uppercase(), row.expected)
     };
     let bound = row.bound.as_ref().map(|bound| format!("; bounded: {bound}")).unwrap_or_default();
+    let rate = row.rate.map(|rate| format!("; {} a minute and core", grouped(rate)));
+    let rate = rate.unwrap_or_default();
     println!(
-        "{:<58} {:<12} {:>5} {:>7} {:>12} {:<10} {:>6.1} s  {verdict}{bound}",
+        "{:<58} {:<12} {:>5} {:>7} {:>12} {:<10} {:>6.1} s  {verdict}{bound}{rate}",
         row.name,
         row.engine,
         count(row.processes),
