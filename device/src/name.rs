@@ -87,7 +87,10 @@ fn is_name(byte: u8) -> bool {
 fn is_forward(text: &str) -> bool {
     let end = |end: &str| {
         end.split_once(':').is_some_and(|(host, port)| {
-            port.parse::<u16>().is_ok_and(|port| port > 0)
+            // A number may be parsed that has a sign.
+            let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+            is_number
+                && port.parse::<u16>().is_ok_and(|port| port > 0)
                 && host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
         })
     };

@@ -227,6 +227,9 @@ fn text_says_what_json_says() {
         let found = Spec::from_text(text).unwrap_err().to_string();
         assert!(found.starts_with(message), "{text}: {found}");
     }
+    let signed = json!({ "class": "nic", "hostfwd": ["tcp::2222-:+22"] });
+    let found = Spec::from_json(&signed, "").unwrap_err().to_string();
+    assert!(found.starts_with("at hostfwd.0: `tcp::2222-:+22` is not tcp:HOST"), "{found}");
 }
 
 #[test]
