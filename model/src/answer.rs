@@ -184,7 +184,7 @@ impl World {
             Request::Look(generation) => {
                 let is_open = self.is_in_session(slot, *generation);
                 let qemu = self.qemus.get(generation).filter(|_| plain && is_open);
-                if broken.is_none() && qemu.is_some_and(|qemu| !qemu.wire.is_empty()) {
+                if qemu.is_some_and(|qemu| !qemu.wire.is_empty()) {
                     self.break_rule(passing::UNFENCED);
                 }
                 let sight = self.qemus.get(generation).filter(|_| plain && is_open);

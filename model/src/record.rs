@@ -77,9 +77,12 @@ impl World {
         }
         for (id, entry) in tx.devices() {
             after.devices.insert(*id, entry.clone());
-            if !before.devices.contains_key(id)
-                && matches!(&view.scope, Scope::Devices(ids) if !ids.contains(id))
-            {
+            let is_seen = match &view.scope {
+                Scope::All => true,
+                Scope::Devices(ids) => ids.contains(id),
+                Scope::Row => false,
+            };
+            if !is_seen {
                 self.break_rule(passing::SCOPE);
             }
         }
@@ -92,6 +95,14 @@ impl World {
         self.counter = self.counter.max(tx.counter());
         run.is_unsynced =
             view.durability != Durability::Power && (run.is_unsynced || after != before);
+        // Marked by itself, or found marked.
+        let ends = matches!(run.verb(), Verb::Destroy | Verb::Stop(_));
+        let ending = after.row.as_ref().filter(|row| matches!(row.phase, Phase::Dying { .. }));
+        if let Some(generation) = ending.filter(|_| ends).map(|row| row.generation)
+            && *run.began.get_or_insert(generation) == generation
+        {
+            run.marked = Some(generation);
+        }
         if after != before {
             self.watch_commit(slot, run, view, &before, &after);
             self[domain] = after;
@@ -141,9 +152,6 @@ impl World {
             if Some(began) != was {
                 self.break_rule(passing::MARKED_ANOTHER);
             }
-        }
-        if is_marked(after) && matches!(run.verb(), Verb::Destroy | Verb::Stop(_)) {
-            run.marked = was;
         }
         self.watch_row(slot, run, before, after);
         let is_same = was.is_some() && was == generation(after);

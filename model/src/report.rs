@@ -30,6 +30,7 @@ impl World {
             Ending::Conflict(text) if text == "Ended" => {
                 run.began.is_none_or(|began| !self.qemus.contains_key(&began))
             }
+            Ending::Conflict(_) => did_nothing(run, record),
             _ => true,
         };
         if !is_true {
@@ -79,12 +80,15 @@ impl World {
             Came::Removed => {
                 is_of(run, record)
                     && !(is_there && entry.is_some_and(|one| run.asked.contains(&one.serial)))
+                    && entry.is_none_or(|one| !is_own(run, one))
             }
             Came::Undone => entry.is_none(),
             // Somebody else may have begun anew with the id.
-            Came::Failed => {
-                entry.is_none_or(|entry| is_settled(entry) || !run.drawn.contains(&entry.intent))
-            }
+            Came::Failed => entry.is_none_or(|entry| match run.verb() {
+                Verb::Attach(..) => !is_own(run, entry),
+                Verb::Media(..) => !run.drawn.contains(&entry.medium),
+                _ => is_settled(entry) || !is_own(run, entry),
+            }),
             Came::Pending => entry
                 .is_some_and(|one| one.phase.is_open() && !is_untold(one) && is_asked(run, one)),
             Came::Unchanged => match run.verb() {
@@ -95,7 +99,7 @@ impl World {
                 }
                 _ => true,
             },
-            Came::Rejected => entry.is_some_and(|one| is_asked(run, one)),
+            Came::Rejected => entry.is_some_and(|one| is_settled(one) && is_asked(run, one)),
         }
     }
 }
@@ -123,6 +127,23 @@ fn is_done(run: &Run, record: &Record) -> bool {
 /// Whether it is leaving, and nobody has recorded that its user was told so.
 fn is_untold(entry: &Entry<Gadget>) -> bool {
     entry.phase == DevicePhase::Removing { acknowledged: Acknowledged::No }
+}
+
+/// Whether what this verb began with the device is recorded.
+fn is_own(run: &Run, entry: &Entry<Gadget>) -> bool {
+    run.drawn.contains(&entry.intent)
+}
+
+/// Whether nothing is recorded as present that this verb has added.
+fn did_nothing(run: &Run, record: &Record) -> bool {
+    let Verb::Attach(devices, _) = run.verb() else { return true };
+    let is_added = |(id, _): &(u8, Gadget)| {
+        let entry = record.devices.get(id);
+        entry.is_some_and(|entry| {
+            entry.phase == DevicePhase::Present && run.drawn.contains(&entry.serial)
+        })
+    };
+    !run.has_intended || !devices.iter().any(is_added)
 }
 
 /// Whether the row is of the generation that the verb had begun on.

@@ -165,16 +165,16 @@ impl Run {
 
     /// What a reply to its request tells it about QEMU's devices.
     pub(crate) fn learn(&mut self, choice: Choice, answer: &Answer) {
-        let looks = matches!(&*self.request, Request::Look(_) | Request::Glance(_));
         match answer {
             Answer::Replies(replies) if replies.contains(&Reply::Unknown) => {
                 self.doubt = Some(Doubt::Outcome);
             }
+            // A glance proves nothing: it is on another socket than the commands (R11).
+            _ if !matches!(&*self.request, Request::Look(_)) => {}
             Answer::Sight(Some(_)) if choice == Choice::Plain => self.doubt = None,
-            _ if looks => {
+            _ => {
                 self.doubt.get_or_insert(Doubt::Unread);
             }
-            _ => {}
         }
     }
 

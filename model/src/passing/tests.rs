@@ -86,6 +86,9 @@ fn a_section_that_breaks_a_rule_is_named() {
         record.devices.insert(2, entry);
     });
     assert_eq!(committed(&world, detach(), elsewhere, stolen), Some(SCOPE));
+    let change = tx(&world, leaving());
+    assert_eq!(committed(&world, detach(), View::devices([7]), change.clone()), Some(SCOPE));
+    assert_eq!(committed(&world, detach(), View::row(), change), Some(SCOPE));
 
     let mut free = world.clone();
     free.places.values_mut().for_each(|place| place.holder = None);
@@ -255,4 +258,6 @@ fn a_verb_knows_what_it_has_not_learned() {
     let unsure = || Run { doubt: Some(Doubt::Outcome), ..looks() };
     assert_eq!(learnt(unsure(), Choice::Silent, Answer::Sight(None)), Some(Doubt::Outcome));
     assert_eq!(learnt(unsure(), Choice::Plain, seen()), None);
+    let glances = Run { doubt: Some(Doubt::Outcome), ..asking(Verb::Wait, Request::Glance(FIRST)) };
+    assert_eq!(learnt(glances, Choice::Plain, seen()), Some(Doubt::Outcome));
 }

@@ -1,6 +1,6 @@
 //! Each verb against a destroy and a settle, where two of them are killed.
 
-use steadfast_protocol::{Door, Signal};
+use steadfast_protocol::{Door, Press, Signal};
 
 use super::{Set, Trial, is_gone, is_killed, is_settled, kills};
 use crate::{Ending, Faults, Gadget, Scenario, Slot, Strangers, Verb, World};
@@ -35,6 +35,13 @@ pub(super) const TRIALS: &[Trial] = &[
     }),
     Trial::new("detach-of-pci-x-destroy-x-settle", Set::Default, SHOWS, || {
         let faults = Faults { releases: 1, ..kills(2) };
+        let mut scenario = against(World::running([(1, Gadget::PCI)]), Verb::detach(1));
+        // That the others try again as well is in the deep set.
+        scenario.slots[1..].iter_mut().for_each(|slot| slot.remedy = None);
+        Scenario { world: scenario.world.with(faults), ..scenario }
+    }),
+    Trial::new("detach-of-pci-x-destroy-x-settle-again", Set::Deep, SHOWS, || {
+        let faults = Faults { releases: 1, ..kills(2) };
         let scenario = against(World::running([(1, Gadget::PCI)]), Verb::detach(1));
         Scenario { world: scenario.world.with(faults), ..scenario }
     }),
@@ -50,6 +57,23 @@ pub(super) const TRIALS: &[Trial] = &[
     Trial::new("repair-x-destroy-x-settle", Set::Default, SHOWS, || {
         against(running(), Verb::Repair(Strangers::Adopt))
     }),
+    Trial::new("repair-remove-x-destroy-x-settle", Set::Default, SHOWS, || {
+        against(running(), Verb::Repair(Strangers::Remove))
+    }),
+    Trial::new("destroy-x-destroy-x-settle", Set::Default, SHOWS, || {
+        against(running(), Verb::Destroy)
+    }),
+    Trial::new("redefine-x-destroy-x-settle", Set::Default, SHOWS, || {
+        let world = World::defined([(1, Gadget::SCSI)]);
+        against(world, Verb::Redefine(vec![(2, Gadget::SCSI)]))
+    }),
+    Trial::new("stop-force-x-destroy-x-settle", Set::Default, SHOWS, || {
+        against(running(), Verb::Stop(Door::Force))
+    }),
+    Trial::new("detach-force-x-destroy-x-settle", Set::Default, SHOWS, || {
+        let world = World::running([(1, Gadget::PCI)]);
+        against(world, Verb::Detach(vec![1], Press::Force))
+    }),
 ];
 
 const SHOWS: &str = "two crashes, in the verb, the destroy or the settling: the next owner ends it";
@@ -63,8 +87,8 @@ fn against(world: World, verb: Verb) -> Scenario {
         world: world.with(kills(2)),
         slots: vec![
             Slot::new([verb.clone()]).or(verb),
-            Slot::new([Verb::Destroy]),
-            Slot::new([Verb::Wait]),
+            Slot::new([Verb::Destroy]).or(Verb::Destroy),
+            Slot::new([Verb::Wait]).or(Verb::Wait),
         ],
         sometimes: vec![
             ("destroyed", |_, state| is_gone(state) && !is_killed(state)),

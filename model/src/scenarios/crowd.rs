@@ -15,8 +15,8 @@ pub(super) const TRIALS: &[Trial] = &[
     Trial::new(
         "create-x-destroy-x-attach-x-detach",
         Set::Default,
-        "the four verbs, from nothing, one crash",
-        || four(World::default(), 1),
+        "the four verbs, from nothing, one crash, and again whoever was killed",
+        || again(four(World::default(), 1)),
     ),
     Trial::new(
         "running-create-x-destroy-x-attach-x-detach",
@@ -29,6 +29,18 @@ pub(super) const TRIALS: &[Trial] = &[
         Set::Default,
         "the four verbs, from nothing, two crashes",
         || four(World::default(), 2),
+    ),
+    Trial::new(
+        "running-create-x-destroy-x-attach-x-detach-again",
+        Set::Deep,
+        "the four verbs, on a domain that runs, one crash, and again whoever was killed",
+        || again(four(World::running([(1, Gadget::SCSI)]), 1)),
+    ),
+    Trial::new(
+        "create-x-destroy-x-attach-x-detach-two-crashes-again",
+        Set::Deep,
+        "the four verbs, from nothing, two crashes, and again whoever was killed",
+        || again(four(World::default(), 2)),
     ),
     Trial::new(
         "running-create-x-destroy-x-attach-x-detach-two-crashes",
@@ -65,6 +77,13 @@ fn four(world: World, crashes: u8) -> Scenario {
         ],
         ..Scenario::default()
     }
+}
+
+/// Whoever is killed tries again; who creates begins where the start can have been.
+fn again(scenario: Scenario) -> Scenario {
+    let verbs = [Verb::Start, Verb::Destroy, Verb::attach(1, Gadget::SCSI), Verb::detach(1)];
+    let slots = scenario.slots.into_iter().zip(verbs).map(|(slot, verb)| slot.or(verb)).collect();
+    Scenario { slots, ..scenario }
 }
 
 fn five(crashes: u8) -> Scenario {

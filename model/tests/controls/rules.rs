@@ -11,10 +11,26 @@ const UNLOCKED: &str = "R4: a running generation's devices change only under its
 const UNMARKED: &str = "R14: nothing is killed that was not marked";
 
 #[test]
+fn early_look() {
+    Control::of_rule(
+        "early-look",
+        "recovery asks before what the dead one sent was executed",
+        Rule::Fence,
+        "R11: what a dead sender sent was executed before the next owner looks",
+        Scenario {
+            world: World::running([]).with(kills(1)),
+            slots: vec![Slot::new([Verb::attach(1, Gadget::SCSI)]).or(Verb::Wait)],
+            ..Scenario::default()
+        },
+    )
+    .must_be_found();
+}
+
+#[test]
 fn no_fence() {
     Control::of_rule(
         "no-fence",
-        "recovery asks before what the dead one sent was executed",
+        "recovery takes what it sees too early for all that the dead one sent",
         Rule::Fence,
         DESCRIBED,
         Scenario {

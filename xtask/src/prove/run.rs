@@ -62,6 +62,9 @@ pub(crate) fn suite(
             gather(stdout, &mut file, suite, only, &mut outcome)?;
         }
         let status = child.wait()?;
+        if only.is_none() && outcome.rows.len() == before && status.success() {
+            outcome.complain(Some(format!("`{line}` gave no row: {}", log.display())));
+        }
         let is_told = outcome.rows[before..].iter().any(|row| !row.is_as_expected());
         if !status.success() && !is_told {
             show_tail(&log)?;

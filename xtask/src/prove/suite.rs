@@ -86,11 +86,22 @@ pub(crate) enum Built {
     ForLoom,
 }
 
+/// By these a person has a check do less, or write its own expectation.
+const WISHES: [&str; 4] =
+    ["STEADFAST_POINTS", "STEADFAST_SCHEDULE", "STEADFAST_STORIES", steadfast_proof::FORM];
+
 /// As fast as a release, and built in less time.
 const PROFILE: &str = "proof";
 
 /// In the order in which they run.
 pub(crate) const SUITES: &[Suite] = &[
+    Suite {
+        name: "types",
+        about: "programs that break a rule: the compiler has to refuse each, for the reason it gives",
+        parts: &[test("steadfast-protocol", "compile_fail", Kept::In)],
+        needs_qemu: false,
+        deep_only: false,
+    },
     Suite {
         name: "explore",
         about: "every interleaving of the verbs, with crashes and faults, state by state",
@@ -274,6 +285,10 @@ impl Part {
                 command
             }
         };
+        // What somebody set to see one thing again would make rows hold that did nothing.
+        for wish in WISHES {
+            command.env_remove(wish);
+        }
         // Every check knows its long form by this.
         if form == Form::Deep {
             command.env(steadfast_proof::FORM, steadfast_proof::DEEP);
