@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use steadfast_protocol::{
-    Alive, Command, DevicePhase, Generation, Loaded, Phase, Reply, Serial, Spawned, Step, Then, Tx,
-    View,
+    Acknowledged, Alive, Command, DevicePhase, Generation, Loaded, Phase, Reply, Serial, Spawned,
+    Step, Then, Tx, View,
 };
 
 use super::*;
@@ -75,8 +75,7 @@ fn unplug() -> Command<Gadget> {
 #[test]
 fn a_section_that_breaks_a_rule_is_named() {
     let world = world();
-    let leaving =
-        || phase(DevicePhase::Removing { acknowledged: steadfast_protocol::Acknowledged::No });
+    let leaving = || phase(DevicePhase::Removing { acknowledged: Acknowledged::No });
     let detach = || run(Verb::detach(1));
     let all = View::all;
 
@@ -234,6 +233,20 @@ fn a_report_that_is_not_so_is_named() {
     assert_eq!(believed(run(Verb::Start), Ending::Done), Some(FALSE_REPORT));
     let attached = Ending::Devices(vec![(7, crate::Came::Attached)]);
     assert_eq!(believed(run(Verb::attach(7, Gadget::SCSI)), attached), Some(FALSE_REPORT));
+    let came = |came| Ending::Devices(vec![(1, came)]);
+    let own = || Run { drawn: [Serial(2)].into(), has_intended: true, ..run(Verb::detach(1)) };
+    let attach = || Run { task: Arc::new(Verb::attach(1, Gadget::SCSI).on(HERE)), ..own() };
+    assert_eq!(believed(attach(), came(crate::Came::Attached)), None);
+    assert_eq!(believed(attach(), came(crate::Came::Failed)), Some(FALSE_REPORT));
+    let replaced = || Ending::Conflict("Replaced".to_owned());
+    assert_eq!(believed(attach(), replaced()), Some(FALSE_REPORT));
+    assert_eq!(believed(own(), replaced()), None);
+    assert_eq!(believed(own(), came(crate::Came::Removed)), Some(FALSE_REPORT));
+    assert_eq!(believed(own(), came(crate::Came::Rejected)), None);
+    let mut leaving = world();
+    phase(DevicePhase::Removing { acknowledged: Acknowledged::Yes })(&mut leaving[HERE]);
+    leaving.believe(&run(Verb::detach(1)), &came(crate::Came::Rejected));
+    assert_eq!(leaving.broken, Some(FALSE_REPORT));
     let destroyed = Run { marked: Some(FIRST), ..run(Verb::Destroy) };
     assert_eq!(believed(destroyed, Ending::Done), Some(NOT_GONE));
     let begun = Run { has_intended: true, ..run(Verb::detach(1)) };
