@@ -125,6 +125,16 @@ impl<S: Side> Player<S> {
         self.a_sender_that_is_gone().await;
         self.detach(1, Press::Wait, Time::Ample).await;
         self.attach(&[(1, DISK), (2, CARD)], Time::Ample).await;
+        self.scene("a QEMU that stands still");
+        let frozen = self.generation().await;
+        self.side.disturb(Disturbance::Freeze(frozen));
+        self.attach(&[(5, DISK)], Time::Short).await;
+        self.detach(1, Press::Wait, Time::Short).await;
+        self.wait(Time::Short).await;
+        self.peek().await;
+        self.side.disturb(Disturbance::Thaw(frozen));
+        self.attach(&[(5, DISK)], Time::Ample).await;
+        self.detach(5, Press::Wait, Time::Ample).await;
         self.scene("a crash");
         let crashed = self.generation().await;
         self.a_crash().await;

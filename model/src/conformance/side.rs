@@ -31,6 +31,10 @@ pub enum Disturbance<S: Spec> {
     Stillbirth,
     /// QEMU is killed by somebody else, and is dead.
     Crash(Generation),
+    /// QEMU stands still: it answers nobody.
+    Freeze(Generation),
+    /// It goes on.
+    Thaw(Generation),
     /// Somebody sends these on the command socket, and is gone without having read a reply.
     Abandon(Generation, Vec<Command<S>>),
 }

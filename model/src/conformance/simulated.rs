@@ -24,6 +24,7 @@ struct Wrong {
     images: bool,
     spawn: bool,
     birth: bool,
+    silence: bool,
 }
 
 /// Layers of everything that has an image: the file and what is in it.
@@ -114,6 +115,8 @@ impl Side for Simulation {
             Disturbance::RestoreImages => self.wrong().images = false,
             Disturbance::FailSpawn => self.wrong().spawn = true,
             Disturbance::Stillbirth => self.wrong().birth = true,
+            Disturbance::Freeze(_) => self.wrong().silence = true,
+            Disturbance::Thaw(_) => self.wrong().silence = false,
             Disturbance::Crash(generation) => self.change(|world| {
                 world.qemus.remove(&generation);
             }),
@@ -145,6 +148,7 @@ impl Director for Prompter {
         let mut wrong = lock(&self.0);
         match offer.request {
             Request::Prepare(..) if wrong.images => return Some(Choice::Fail),
+            Request::Connect(_) if wrong.silence => return Some(Choice::Silent),
             Request::Spawn(_) if std::mem::take(&mut wrong.spawn) => return Some(Choice::Fail),
             Request::Tell(_, commands) if wrong.images => {
                 let step = &commands[commands.len() - offer.sending];

@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    process::{Pid, Signal, kill_process},
+};
 use serde_json::{Value, json};
 use steadfast_device::{Document, Medium, Spec};
 use steadfast_locks::alive::{self, Fate};
@@ -28,7 +31,7 @@ use crate::{
     Host, Options, Request,
     launch::{LaunchError, LaunchOrder, Launcher, Prepared, Preparing, QemuLauncher},
     operation::Operation,
-    record,
+    record::{self, ProcessRecord},
     thing::Thing,
     verbs, wire,
 };
@@ -97,11 +100,31 @@ impl Machine {
         Spec::from_json(&document, "device").unwrap()
     }
 
-    /// Kills QEMU as an administrator would, and sees it dead.
-    fn crash(&self, generation: Generation) {
+    fn process(&self, generation: Generation) -> ProcessRecord {
         let row = self.host.0.row(self.domain()).unwrap().unwrap();
         assert_eq!(row.generation, generation.0);
-        let process = record::process(&row).unwrap().unwrap();
+        record::process(&row).unwrap().unwrap()
+    }
+
+    /// Stops QEMU, and sees it stopped.
+    fn freeze(&self, generation: Generation) {
+        let pid = self.signal(generation, Signal::STOP);
+        let stands = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") T ");
+        while !stands() {
+            std::thread::yield_now();
+        }
+    }
+
+    fn signal(&self, generation: Generation, signal: Signal) -> i32 {
+        let Some(process) = self.process(generation).process else { panic!("no pid is recorded") };
+        let pid = process.pid.cast_signed();
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+        pid
+    }
+
+    /// Kills QEMU as an administrator would, and sees it dead.
+    fn crash(&self, generation: Generation) {
+        let process = self.process(generation);
         let path = self.host.0.folders.berth(self.domain(), generation).alive();
         alive::kill(&process.alive, process.process).unwrap();
         while !matches!(alive::resolve(&path, &process.alive, process.process), Ok(Fate::Dead)) {
@@ -190,6 +213,10 @@ impl Side for Machine {
             Disturbance::RestoreImages => fs::rename(self.away(), self.images()).unwrap(),
             Disturbance::FailSpawn => self.trouble.spawn.store(true, Ordering::Relaxed),
             Disturbance::Stillbirth => self.trouble.birth.store(true, Ordering::Relaxed),
+            Disturbance::Freeze(generation) => self.freeze(generation),
+            Disturbance::Thaw(generation) => {
+                self.signal(generation, Signal::CONT);
+            }
             Disturbance::Crash(generation) => self.crash(generation),
             Disturbance::Abandon(generation, commands) => self.abandon(generation, &commands),
         }
