@@ -120,6 +120,10 @@ impl World {
         let rule = match (old.phase, after.phase()) {
             (Phase::Defined, _) => return,
             _ if is_next => Some(passing::REPLACED),
+            (
+                Phase::Dying { then: Then::Gone, .. },
+                Some(Phase::Dying { then: Then::Defined, .. }),
+            ) => Some(passing::REPLACED),
             // What was marked is anybody's to end, as it was marked.
             (Phase::Dying { then: Then::Gone, .. }, None)
             | (Phase::Dying { then: Then::Defined, .. }, Some(Phase::Defined))

@@ -15,8 +15,6 @@ pub enum Profile {
     Debug,
     /// As it is shipped.
     Release,
-    /// As the proofs are built: nearly as fast, and sooner there.
-    Proof,
 }
 
 /// The command that the tests run: `STEADFAST_BIN`, else a debug build of the workspace's own.
@@ -57,7 +55,6 @@ pub fn build(profile: Profile) -> Result<PathBuf> {
     match profile {
         Profile::Debug => {}
         Profile::Release => drop(cargo.arg("--release")),
-        Profile::Proof => drop(cargo.args(["--profile", "proof"])),
     }
     let output = cargo.stderr(std::process::Stdio::inherit()).output()?;
     if !output.status.success() {

@@ -85,7 +85,7 @@ fn run(
     });
     RUNNING.set(None);
     let missed = missed();
-    let verdict = if missed.is_none() { "holds" } else { "violated" };
+    let verdict = if missed.is_none() { Verdict::Holds } else { Verdict::Violated };
     if let Some(met) = missed {
         println!("{name}: only one end of the race was met: {met:?}");
     }

@@ -3,18 +3,24 @@
 //! A check is a program of this workspace that prints a [`Row`] for each thing it proved. Whatever else it prints goes
 //! to a file, and is shown where a row is not as expected: then it is the counterexample.
 
+mod build;
 mod listed;
 mod row;
 mod run;
 mod suite;
 mod table;
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::install;
 use crate::stop::{Result, Stop};
+use build::Built;
 use row::Row;
-use suite::{SUITES, Suite};
+use suite::{Kind, Part, SUITES, Suite, Target};
+
+/// The command that the checks on a real QEMU are about.
+const COMMAND: Target = Target { package: "steadfast-cli", name: "steadfast", kind: Kind::Program };
 
 /// How long the checks may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,19 +56,24 @@ pub(crate) fn prove(arguments: &[&str]) -> Result<()> {
     let wanted = parse(arguments)?;
     let began = Instant::now();
     let chosen = choose(&wanted)?;
-    let mut command = None;
-    if chosen.iter().any(|(suite, _)| suite.needs_qemu) {
+    let parts = || chosen.iter().flat_map(|(suite, _)| suite.parts);
+    let mut targets: BTreeSet<Target> = parts().filter_map(Part::target).cloned().collect();
+    let needs_qemu = chosen.iter().any(|(suite, _)| suite.needs_qemu);
+    if needs_qemu {
         install::tools()?;
-        command = Some(steadfast_tests::build(steadfast_tests::Profile::Proof)?);
+        targets.insert(COMMAND);
     }
     if chosen.iter().any(|(suite, _)| suite.name == "mutants") {
         install::cargo_mutants()?;
     }
+    let built = Built::of(&targets, wanted.form)?;
+    let command = needs_qemu.then(|| built.program(&COMMAND)).transpose()?;
+    println!("== built in {} s", began.elapsed().as_secs());
     table::head();
     let mut rows = Vec::new();
     let mut broken = Vec::new();
     for (suite, only) in chosen {
-        let outcome = run::suite(suite, only, wanted.form, command.as_deref())?;
+        let outcome = run::suite(suite, only, wanted.form, &built, command)?;
         broken.extend(outcome.complaints);
         rows.extend(outcome.rows);
     }

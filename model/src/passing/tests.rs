@@ -148,6 +148,8 @@ fn a_row_that_another_changes_is_named() {
     let more = turned(&stopping, dying(Then::Gone));
     assert_eq!(committed(&stopping, another(), all(), more), Some(OVERTAKEN));
     let destroying = being(dying(Then::Gone));
+    let less = turned(&destroying, dying(Then::Defined));
+    assert_eq!(committed(&destroying, run(Verb::Wait), all(), less), Some(REPLACED));
     assert_eq!(committed(&destroying, another(), all(), gone(&destroying)), None);
 
     let next = tx(&world(), |record| {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Stdio};
 
 use super::Form;
+use super::build::Built;
 use super::listed;
 use super::row::Row;
 use super::suite::Suite;
@@ -39,6 +40,7 @@ pub(crate) fn suite(
     suite: &Suite,
     only: Option<&str>,
     form: Form,
+    built: &Built,
     binary: Option<&Path>,
 ) -> Result<Outcome> {
     let mut outcome = Outcome::default();
@@ -46,7 +48,7 @@ pub(crate) fn suite(
     let mut file = File::create(&log)?;
     for part in suite.parts {
         let before = outcome.rows.len();
-        let mut command = part.command(only, form);
+        let mut command = part.command(built, only, form)?;
         if let Some(binary) = binary {
             command.env("STEADFAST_BIN", binary);
         }

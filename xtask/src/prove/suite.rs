@@ -3,7 +3,9 @@
 use std::process::Command;
 
 use super::Form;
+use super::build::Built;
 use crate::step;
+use crate::stop::Result;
 
 /// Programs that check one kind of thing.
 #[derive(Debug)]
@@ -23,96 +25,96 @@ pub(crate) struct Suite {
 /// One program.
 #[derive(Debug)]
 pub(crate) enum Part {
-    /// A test of a package.
-    Test {
-        /// The package.
-        package: &'static str,
-        /// The test.
-        test: &'static str,
-        /// Whether its tests are kept out of `cargo test`.
-        kept: Kept,
-        /// How its rows are named.
-        named: Named,
-        /// The instrumentation.
-        built: Built,
-    },
-    /// Unit tests of a package.
-    Unit {
-        /// The package.
-        package: &'static str,
-        /// Their path.
-        filter: &'static str,
+    /// What is built, and how it is called.
+    Built {
+        /// From what.
+        target: Target,
+        /// How it is called.
+        called: Called,
     },
     /// A verb of this very program.
     Verb {
         /// The verb.
         verb: &'static str,
     },
-    /// A program of a package that knows `--only`.
-    Program {
-        /// The package.
-        package: &'static str,
-        /// The program.
-        program: &'static str,
-    },
-    /// The program that hunts for inputs; in its deep form built with a counter on each branch.
+}
+
+/// What a program is built from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Target {
+    /// The package.
+    pub(crate) package: &'static str,
+    /// The program or the test; none for unit tests.
+    pub(crate) name: &'static str,
+    /// What it is.
+    pub(crate) kind: Kind,
+}
+
+/// How a target is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// A program.
+    Program,
+    /// The program that hunts for inputs; in the deep form with a counter on each branch.
     Hunt,
+    /// An integration test.
+    Test,
+    /// The unit tests of a library.
+    Unit,
+    /// An integration test with `--cfg loom`, apart from everything else.
+    Loom,
 }
 
-/// Whether tests are kept out of `cargo test`.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
-    /// They run there too.
-    In,
-    /// `#[ignore]`.
-    Out,
+impl Kind {
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Program, Self::Hunt, Self::Test, Self::Unit, Self::Loom];
+
+    /// Whether it is a program to run, and no test.
+    pub(crate) fn is_run(self) -> bool {
+        matches!(self, Self::Program | Self::Hunt)
+    }
 }
 
-/// How rows are named.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Named {
-    /// As their test functions, so that one can be run alone.
-    ForTests,
-    /// Otherwise: all tests run, and the one row is picked out.
-    Freely,
-}
-
-/// How a test is built.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Built {
-    /// As always.
-    Plainly,
-    /// With `--cfg loom`, apart from everything else.
-    ForLoom,
+/// How a program is asked for its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Called {
+    /// It knows `--only`.
+    Only,
+    /// A test: all of it runs, and the one row is picked out.
+    Whole,
+    /// Likewise; its tests are kept out of `cargo test`.
+    Kept,
+    /// Its rows are named as its test functions, so that one can be run alone, and two at a time.
+    Each,
+    /// A unit test of this path.
+    Filter(&'static str),
 }
 
 /// By these a person has a check do less, or write its own expectation.
 const WISHES: [&str; 4] =
     ["STEADFAST_POINTS", "STEADFAST_SCHEDULE", "STEADFAST_STORIES", steadfast_proof::FORM];
 
-/// As fast as a release, and built in less time.
-const PROFILE: &str = "proof";
-
 /// In the order in which they run.
 pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "types",
         about: "programs that break a rule: the compiler has to refuse each, for the reason it gives",
-        parts: &[test("steadfast-protocol", "compile_fail", Kept::In)],
+        parts: &[test("steadfast-protocol", "compile_fail")],
         needs_qemu: false,
         deep_only: false,
     },
     Suite {
         name: "explore",
         about: "every interleaving of the verbs, with crashes and faults, state by state",
-        parts: &[Part::Program { package: "steadfast-model", program: "explore" }],
+        parts: &[program("steadfast-model", "explore")],
         needs_qemu: false,
         deep_only: false,
     },
     Suite {
         name: "control",
         about: "known mistakes, put into the model: each has to be found",
-        parts: &[test("steadfast-model", "controls", Kept::In)],
+        parts: &[test("steadfast-model", "controls")],
         needs_qemu: false,
         deep_only: false,
     },
@@ -139,31 +141,28 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "conformance",
         about: "one script against a real host and the simulated one: the model's world is the real one",
-        parts: &[Part::Unit { package: "steadfast", filter: "operation::conformance" }],
+        parts: &[built("steadfast", "", Kind::Unit, Called::Filter("operation::conformance"))],
         needs_qemu: true,
         deep_only: false,
     },
     Suite {
         name: "reference",
         about: "the store against plain maps, under random sections through several handles",
-        parts: &[test("steadfast-store", "reference", Kept::In)],
+        parts: &[test("steadfast-store", "reference")],
         needs_qemu: false,
         deep_only: false,
     },
     Suite {
         name: "formats",
         about: "stores and records of every version; newer ones are left alone",
-        parts: &[
-            test("steadfast-store", "formats", Kept::In),
-            test("steadfast", "formats", Kept::In),
-        ],
+        parts: &[test("steadfast-store", "formats"), test("steadfast", "formats")],
         needs_qemu: false,
         deep_only: false,
     },
     Suite {
         name: "fuzz",
         about: "inputs that nobody would think of, against everything that reads input",
-        parts: &[Part::Hunt],
+        parts: &[built("steadfast-fuzz", "fuzz", Kind::Hunt, Called::Only)],
         needs_qemu: false,
         deep_only: false,
     },
@@ -177,24 +176,21 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "power",
         about: "the power cut at every write and sync of every verb, and what was not synced lost",
-        parts: &[
-            test("steadfast-power", "power", Kept::Out),
-            test("steadfast-power", "flush", Kept::Out),
-        ],
+        parts: &[kept("steadfast-power", "power"), kept("steadfast-power", "flush")],
         needs_qemu: true,
         deep_only: false,
     },
     Suite {
         name: "disk",
         about: "a disk that is full, or fails, at every call of every verb",
-        parts: &[test("steadfast-power", "faults", Kept::Out)],
+        parts: &[kept("steadfast-power", "faults")],
         needs_qemu: true,
         deep_only: false,
     },
     Suite {
         name: "guards",
         about: "the protocol without each of its guards in turn: a check has to miss it",
-        parts: &[Part::Program { package: "steadfast-model", program: "guards" }],
+        parts: &[program("steadfast-model", "guards")],
         needs_qemu: false,
         deep_only: true,
     },
@@ -207,82 +203,53 @@ pub(crate) const SUITES: &[Suite] = &[
     },
 ];
 
-const fn test(package: &'static str, test: &'static str, kept: Kept) -> Part {
-    Part::Test { package, test, kept, named: Named::Freely, built: Built::Plainly }
+const fn built(package: &'static str, name: &'static str, kind: Kind, called: Called) -> Part {
+    Part::Built { target: Target { package, name, kind }, called }
 }
 
-/// Each row is a test, most of them kept for proofs.
-const fn each(package: &'static str, test: &'static str) -> Part {
-    let (kept, named, built) = (Kept::Out, Named::ForTests, Built::Plainly);
-    Part::Test { package, test, kept, named, built }
+const fn program(package: &'static str, name: &'static str) -> Part {
+    built(package, name, Kind::Program, Called::Only)
+}
+
+const fn test(package: &'static str, name: &'static str) -> Part {
+    built(package, name, Kind::Test, Called::Whole)
+}
+
+const fn kept(package: &'static str, name: &'static str) -> Part {
+    built(package, name, Kind::Test, Called::Kept)
+}
+
+const fn each(package: &'static str, name: &'static str) -> Part {
+    built(package, name, Kind::Test, Called::Each)
 }
 
 const fn loom(package: &'static str) -> Part {
-    let (kept, named, built) = (Kept::In, Named::Freely, Built::ForLoom);
-    Part::Test { package, test: "loom", kept, named, built }
+    built(package, "loom", Kind::Loom, Called::Whole)
 }
 
 impl Part {
+    /// What has to be built for it.
+    pub(crate) fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Built { target, .. } => Some(target),
+            Self::Verb { .. } => None,
+        }
+    }
+
     /// Its command line.
-    pub(crate) fn command(&self, only: Option<&str>, form: Form) -> Command {
+    ///
+    /// # Errors
+    /// It was not built.
+    pub(crate) fn command(&self, built: &Built, only: Option<&str>, form: Form) -> Result<Command> {
         let mut command = match self {
-            Self::Test { package, test, kept, named, built } => {
-                let mut command = step::cargo(&[
-                    "test",
-                    "--profile",
-                    PROFILE,
-                    "--package",
-                    package,
-                    "--test",
-                    test,
-                ]);
-                command.arg("--");
-                // Rows that are tests of their own do not disturb each other.
-                let threads = if *named == Named::ForTests { cores() } else { 1 };
-                command.args(["--nocapture", "--test-threads", &threads.to_string()]);
-                if *kept == Kept::Out {
-                    command.arg("--include-ignored");
-                }
-                if *named == Named::ForTests {
-                    command.args(only.map(|row| row.replace('-', "_")));
-                }
-                if *built == Built::ForLoom {
-                    command.env("RUSTFLAGS", "--cfg loom");
-                    command.env("CARGO_TARGET_DIR", step::target().join("loom"));
-                }
-                command
-            }
-            Self::Hunt => {
-                let hunt = Self::Program { package: "steadfast-fuzz", program: "fuzz" };
-                let mut command = hunt.command(only, form);
-                if form == Form::Deep {
-                    let instrument = step::root().join("tests/fuzz/instrument");
-                    command.env("RUSTC_WORKSPACE_WRAPPER", instrument);
-                }
-                command
-            }
-            Self::Unit { package, filter } => {
-                let mut command =
-                    step::cargo(&["test", "--profile", PROFILE, "--package", package, "--lib"]);
-                command.args(["--", "--nocapture", "--test-threads", "1", filter]);
+            Self::Built { target, called } => {
+                let mut command = Command::new(built.program(target)?);
+                command.current_dir(step::root());
+                called.argue(&mut command, only);
                 command
             }
             Self::Verb { verb } => {
                 step::cargo(&["run", "--quiet", "--package", "xtask", "--", verb])
-            }
-            Self::Program { package, program } => {
-                let mut command = step::cargo(&[
-                    "run",
-                    "--profile",
-                    PROFILE,
-                    "--package",
-                    package,
-                    "--bin",
-                    program,
-                ]);
-                command.arg("--");
-                command.args(only.iter().flat_map(|row| ["--only", row]));
-                command
             }
         };
         // What somebody set to see one thing again would make rows hold that did nothing.
@@ -293,7 +260,28 @@ impl Part {
         if form == Form::Deep {
             command.env(steadfast_proof::FORM, steadfast_proof::DEEP);
         }
-        command
+        Ok(command)
+    }
+}
+
+impl Called {
+    fn argue(self, command: &mut Command, only: Option<&str>) {
+        if self == Self::Only {
+            command.args(only.iter().flat_map(|row| ["--only", row]));
+            return;
+        }
+        // Rows that are tests of their own do not disturb each other.
+        let threads = if self == Self::Each { cores() } else { 1 };
+        command.args(["--nocapture", "--test-threads", &threads.to_string()]);
+        match self {
+            Self::Only | Self::Whole => {}
+            Self::Kept => drop(command.arg("--include-ignored")),
+            Self::Each => {
+                command.arg("--include-ignored");
+                command.args(only.map(|row| row.replace('-', "_")));
+            }
+            Self::Filter(path) => drop(command.arg(path)),
+        }
     }
 }
 
