@@ -112,10 +112,9 @@ fn media_killed_by_settle() {
 #[test]
 fn a_session_without_a_fence_is_found() {
     let name = "a-session-without-a-fence-is-found";
-    found((name, "R1: whatever runs is described"), Some(Killed { call: 5, sent: 2 }), || {
-        Scenario {
-            broken: Some(Rule::Fence),
-            ..running(vec![Slot::new([Verb::attach(2, Gadget::SCSI)]), Slot::new([Verb::Wait])])
-        }
+    let rule = "R11: what a dead sender sent was executed before the next owner looks";
+    found((name, rule), Some(Killed { call: 5, sent: 2 }), || Scenario {
+        broken: Some(Rule::Fence),
+        ..running(vec![Slot::new([Verb::attach(2, Gadget::SCSI)]), Slot::new([Verb::Wait])])
     });
 }
