@@ -6,7 +6,8 @@
 mod listed;
 mod tally;
 
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::time::Instant;
 use steadfast_proof::{Proof, Verdict};
 
@@ -21,6 +22,8 @@ struct Crate {
     package: &'static str,
     tests: &'static [&'static str],
     house: House,
+    /// In how many parts at a time: most of the time of some goes by with waiting for tests that hang.
+    parts: usize,
 }
 
 /// Where its tests run.
@@ -32,18 +35,36 @@ enum House {
     Apart,
 }
 
+/// A part that is under way.
+struct Running {
+    child: Child,
+    line: String,
+}
+
+impl Drop for Running {
+    /// Where another part broke, or this one could not be waited for.
+    fn drop(&mut self) {
+        let has_ended = matches!(self.child.try_wait(), Ok(Some(_)));
+        if !has_ended && self.child.kill().is_ok() {
+            drop(self.child.wait());
+        }
+    }
+}
+
 const CRATES: [Crate; 2] = [
     Crate {
         folder: "protocol",
         package: "steadfast-protocol",
         tests: &["--lib", "--test=verbs"],
         house: House::Open,
+        parts: 1,
     },
     Crate {
         folder: "locks",
         package: "steadfast-locks",
         tests: &["--lib", "--test=alive", "--test=processes", "--test=table"],
         house: House::Apart,
+        parts: 3,
     },
 ];
 
@@ -80,24 +101,39 @@ pub(crate) fn run() -> Result<()> {
 
 impl Crate {
     fn test(&self) -> Result<Tally> {
-        let output = step::target().join("mutants").join(self.folder);
-        std::fs::create_dir_all(&output)?;
+        let parts: Vec<PathBuf> = (0..self.parts)
+            .map(|part| step::target().join("mutants").join(format!("{}-{part}", self.folder)))
+            .collect();
+        let running = parts.iter().enumerate().map(|(part, output)| self.begin(part, output));
+        let running: Vec<Running> = running.collect::<Result<_>>()?;
+        let mut tally = Tally::default();
+        for (mut running, output) in running.into_iter().zip(&parts) {
+            let status = running.child.wait()?;
+            // 2: some live; 3: some hang. What lives is judged by the list.
+            match status.code() {
+                Some(0 | 2 | 3) => tally.add(&Tally::read(&output.join("mutants.out"))?),
+                _ => return Err(Stop::failed(format!("`{}` ended with {status}", running.line))),
+            }
+        }
+        Ok(tally)
+    }
+
+    /// Each part has its own tree, its own target, and its own processes.
+    fn begin(&self, part: usize, output: &Path) -> Result<Running> {
+        std::fs::create_dir_all(output)?;
         let mut command = self.command();
-        command.arg("--output").arg(&output).args(["--package", self.package]);
+        command.arg("--output").arg(output).args(["--package", self.package]);
+        command.args(["--shard", &format!("{part}/{}", self.parts)]);
         command.args(["--colors", "never", "--minimum-test-timeout", "30"]);
         command.args(self.tests.iter().map(|test| format!("--cargo-arg={test}")));
         command.env("CARGO_TARGET_DIR", output.join("target")).current_dir(step::root());
         command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("RUST_BACKTRACE", "0");
         let line = step::shown(&command);
         println!("== {line}");
-        let status = command
-            .status()
+        let child = command
+            .spawn()
             .map_err(|error| Stop::environment(format!("`{line}` can't be started: {error}")))?;
-        // 2: some live; 3: some hang. What lives is judged by the list.
-        match status.code() {
-            Some(0 | 2 | 3) => Tally::read(&output.join("mutants.out")),
-            _ => Err(Stop::failed(format!("`{line}` ended with {status}"))),
-        }
+        Ok(Running { child, line })
     }
 
     fn command(&self) -> Command {
