@@ -22,7 +22,8 @@ steadfast_model::shared! {
     Loom, loom::sync
 }
 
-/// The first process is killed at its so-manieth call; so many of the commands it was sending stay on the wire.
+/// The first process is killed at its so-manieth call; so many of the commands it was sending stay on the wire. Where it
+/// sends fewer there, it lives.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Killed {
     pub(crate) call: usize,
@@ -32,8 +33,8 @@ pub(crate) struct Killed {
 impl Director for Killed {
     fn strike(&mut self, offer: &Offer<'_>) -> Option<Blow> {
         let first = offer.at == 0 && offer.state.endings(0).is_empty();
-        let sent = self.sent.min(offer.sending);
-        (first && offer.number == self.call).then_some(Blow::Kill(sent))
+        let is_it = first && offer.number == self.call && offer.sending >= self.sent;
+        is_it.then_some(Blow::Kill(self.sent))
     }
 
     fn answer(&mut self, offer: &Offer<'_>) -> Option<Choice> {
@@ -45,10 +46,34 @@ impl Director for Killed {
     }
 }
 
+/// Counts how often it strikes.
+#[derive(Clone, Debug)]
+struct Counted {
+    kill: Killed,
+    struck: Arc<AtomicUsize>,
+}
+
+impl Director for Counted {
+    fn strike(&mut self, offer: &Offer<'_>) -> Option<Blow> {
+        let blow = self.kill.strike(offer);
+        self.struck.fetch_add(usize::from(blow.is_some()), Ordering::Relaxed);
+        blow
+    }
+
+    fn answer(&mut self, offer: &Offer<'_>) -> Option<Choice> {
+        self.kill.answer(offer)
+    }
+
+    fn act(&mut self, acts: &[Act]) -> Option<Act> {
+        self.kill.act(acts)
+    }
+}
+
 /// A race, and what has to come of it.
 struct Race {
     name: &'static str,
     scenario: fn() -> Scenario,
+    /// One part of the exploration for each.
     kills: Vec<Option<Killed>>,
     /// In a negative control: the rule that has to be found broken.
     expected: Option<&'static str>,
@@ -102,13 +127,21 @@ impl Race {
         let share = reach.time / u32::try_from(self.kills.len()).unwrap_or(u32::MAX);
         for kill in &self.kills {
             let each = Instant::now();
-            if let Err(broken) = self.explore(*kill, &reach, share, &executions) {
+            let kill = kill.map(|kill| Counted { kill, struck: Arc::default() });
+            if let Err(broken) = self.explore(kill.as_ref(), &reach, share, &executions) {
                 let is_meant = self.expected.is_some_and(|rule| broken.starts_with(rule));
                 verdict = if is_meant { Verdict::Found } else { Verdict::Violated };
                 break;
             }
             if each.elapsed() >= share {
                 cut.push(each.elapsed().as_secs_f64());
+            }
+            // Whoever is never killed makes it a race like any other. What time cuts off has had hundreds of executions.
+            let idle = kill.filter(|kill| kill.struck.load(Ordering::Relaxed) == 0);
+            if let Some(Counted { kill, .. }) = idle {
+                println!("{}: in no execution anybody was {kill:?}", self.name);
+                verdict = Verdict::Violated;
+                break;
             }
         }
         let mut bound = format!("preemption bound {}", reach.preemptions);
@@ -138,7 +171,7 @@ impl Race {
     /// What a thread panicked with: the story of a broken rule, or something that is no story.
     fn explore(
         &self,
-        kill: Option<Killed>,
+        kill: Option<&Counted>,
         reach: &Reach,
         time: Duration,
         executions: &Arc<AtomicUsize>,
@@ -149,7 +182,7 @@ impl Race {
             return Ok(());
         }
         let failed = executions.load(Ordering::Relaxed) - before;
-        println!("{}: execution {failed}, {kill:?}", self.name);
+        println!("{}: execution {failed}, {:?}", self.name, kill.map(|kill| kill.kill));
         let again = Arc::new(AtomicUsize::new(0));
         let told = AssertUnwindSafe(|| self.check(kill, reach, None, &again, Some(failed)));
         match catch_unwind(told) {
@@ -160,7 +193,7 @@ impl Race {
 
     fn check(
         &self,
-        kill: Option<Killed>,
+        kill: Option<&Counted>,
         reach: &Reach,
         time: Option<Duration>,
         executions: &Arc<AtomicUsize>,
@@ -172,10 +205,11 @@ impl Race {
         builder.max_duration = time;
         builder.checkpoint_interval = Reach::GLANCE;
         let (scenario, executions) = (self.scenario, Arc::clone(executions));
+        let kill = kill.cloned();
         lockdep::unchecked(|| {
             builder.check(move || {
                 let number = executions.fetch_add(1, Ordering::Relaxed) + 1;
-                let stage = match kill {
+                let stage = match kill.clone() {
                     Some(kill) => Stage::new(scenario(), kill),
                     None => Stage::new(scenario(), Obedient),
                 };
