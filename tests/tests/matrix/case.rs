@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde_json::Value;
 use steadfast_tests::{Document, Failure, Monitor, Output, Result, World, ensure};
 
+use crate::recovery::Recovery;
+
 /// A verb, what must be before it, and what must hold after it.
 pub(crate) struct Case {
     /// What its rows are called.
@@ -28,6 +30,9 @@ pub(crate) struct Case {
     pub(crate) holds: fn(&Scene, usize) -> Result<()>,
     /// Undoes it.
     pub(crate) clear: fn(&Scene, usize) -> Result<()>,
+    /// Who can settle what is left of a killed one, in the order in which the short form tries them. None: none leaves
+    /// anything to settle, which the verb's row checks.
+    pub(crate) recoveries: &'static [Recovery],
     /// What `check` finds before the verb, and may find until it has run.
     pub(crate) finds: &'static [&'static str],
 }
@@ -51,6 +56,7 @@ impl Case {
         again: &[0],
         holds: |_, _| Ok(()),
         clear: |_, _| Ok(()),
+        recoveries: &[],
         finds: &[],
     };
 }

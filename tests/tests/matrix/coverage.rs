@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use steadfast_tests::{Result, World, ensure, platform_calls};
 
-use super::CASES;
 use super::case::Scene;
 use super::single::undisturbed;
+use super::{CASES, RECOVERED};
 
 /// Verbs that change nothing.
 const READING: [&str; 9] =
@@ -27,6 +27,16 @@ fn every_verb_that_changes_something_is_killed() -> Result<()> {
     let changing = known.iter().map(String::as_str).filter(|verb| !READING.contains(verb));
     let changing: BTreeSet<&str> = changing.collect();
     ensure!(changing == killed, "the command has {changing:?}, and rows have {killed:?}");
+    Ok(())
+}
+
+/// The row of the verb shows that no kill leaves anything where there is no recovery.
+#[test]
+fn every_verb_that_leaves_something_is_killed_in_its_recovery() -> Result<()> {
+    let open = CASES.iter().filter(|case| !case.recoveries.is_empty()).map(|case| case.name);
+    let open: BTreeSet<&str> = open.collect();
+    let recovered: BTreeSet<&str> = RECOVERED.iter().map(|case| case.name).collect();
+    ensure!(open == recovered, "{open:?} are recovered from, and rows have {recovered:?}");
     Ok(())
 }
 

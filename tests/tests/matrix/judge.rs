@@ -7,13 +7,18 @@ use steadfast_tests::{Baseline, Monitor, Output, Result, ensure, violations};
 
 use super::case::{Case, Scene};
 
-/// What a killed verb has left: the phases of the record and what QEMU has, without names that are drawn anew.
+/// What a killed verb has left.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Left(pub(crate) String);
+pub(crate) struct Left {
+    /// Whether there is something to settle: `check` says so, or the record has a domain or a device on its way.
+    pub(crate) is_open: bool,
+    /// The phases of the record and what QEMU has, without names that are drawn anew.
+    told: String,
+}
 
 impl std::fmt::Display for Left {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.told)
     }
 }
 
@@ -56,6 +61,7 @@ pub(crate) fn judge(scene: &Scene, case: &Case, mercy: Mercy) -> Result<Left> {
         "QEMUs without a row: {orphans:?}; the record is {}",
         brief(&record)
     );
+    let is_open = check.code == Some(5) || is_on_its_way(&record);
     let mut left = vec![phases(&record)];
     if record["running"] == true {
         let compared = scene.ask(&record, |monitor| compare(&record, monitor));
@@ -74,7 +80,7 @@ pub(crate) fn judge(scene: &Scene, case: &Case, mercy: Mercy) -> Result<Left> {
         ensure!(broken.is_empty(), "{}; the record is {}", broken.join("; "), brief(&record));
         left.push(held);
     }
-    Ok(Left(left.join("; QEMU has ")))
+    Ok(Left { is_open, told: left.join("; QEMU has ") })
 }
 
 /// Findings that a dead owner leaves, and those the case is about. A repair that had to adopt what a settling had lost
@@ -121,13 +127,23 @@ fn phases(record: &Value) -> String {
     let Some(phase) = record["phase"].as_str() else { return "no record".to_owned() };
     let devices = record["devices"].as_array().into_iter().flatten();
     let open: BTreeSet<String> = devices
-        .filter(|device| !matches!(device["phase"].as_str(), Some("present" | "defined")))
+        .filter(|device| !is_at_rest(device))
         .map(|device| {
             let id = device["id"].as_str().unwrap_or_default();
             format!("{} {}", without_numbers(id), device["phase"].as_str().unwrap_or_default())
         })
         .collect();
     format!("{phase} ({})", open.into_iter().collect::<Vec<String>>().join(", "))
+}
+
+fn is_on_its_way(record: &Value) -> bool {
+    let mut devices = record["devices"].as_array().into_iter().flatten();
+    let is_domain = matches!(record["phase"].as_str(), Some("building" | "dying"));
+    is_domain || devices.any(|device| !is_at_rest(device))
+}
+
+fn is_at_rest(device: &Value) -> bool {
+    matches!(device["phase"].as_str(), Some("present" | "defined"))
 }
 
 fn without_numbers(name: &str) -> String {

@@ -1,11 +1,12 @@
 //! Whoever settles what a killed verb left is killed as well, twice, and the third settles it.
 //!
 //! A recovery is begun by the state that the first kill left, so each state that a verb can leave (the open intents of
-//! the record, and what QEMU has of them) is brought about once for every point of every recovery from it.
+//! the record, and what QEMU has of them) is brought about once for every point of every recovery from it. The short form
+//! takes a few points of one recovery from each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use steadfast_tests::{Output, Result, Role, Side, ensure};
+use steadfast_tests::{Failure, Output, Result, Role, ensure};
 
 use super::case::{Case, Lasts, Scene};
 use super::habit::Habit;
@@ -15,7 +16,7 @@ use super::row::{Row, Story, replay, wanted_points};
 use super::single::{follow, undisturbed};
 
 /// Who recovers.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy)]
 pub(crate) enum Recovery {
     /// The same verb again.
     Again,
@@ -53,34 +54,61 @@ impl Recovery {
 }
 
 /// Runs the row of a case.
-pub(crate) fn killed_in_recovery(test: &str, case: &Case, recoveries: &[Recovery]) -> Result<()> {
+pub(crate) fn killed_in_recovery(test: &str, case: &Case) -> Result<()> {
     let row = Row::new(test, 3);
     let mut story = Story::default();
     let mut matrix = Matrix {
         case,
         scene: Scene::of(case)?,
+        depth: Depth::wanted(),
+        wanted: Wanted::from_environment()?,
         round: 0,
         kills: 0,
-        left_out: 0,
-        quiet: 0,
+        triples: 0,
+        firsts: [0, 0],
         missed: 0,
         habit: Habit::of(Vec::new()),
     };
-    match matrix.run(recoveries, &mut story) {
-        Ok(bound) => row.holds(matrix.kills, bound),
+    match matrix.run(&mut story) {
+        Ok(bound) => row.holds(matrix.kills, Some(bound)),
         Err(why) => Err(row.is_violated(matrix.kills, &story, &replay(test, &story.points()), why)),
+    }
+}
+
+/// The one state, and perhaps the one point of a recovery from it, that were asked for.
+struct Wanted {
+    first: String,
+    second: Option<String>,
+}
+
+impl Wanted {
+    fn from_environment() -> Result<Option<Wanted>> {
+        match wanted_points().as_deref() {
+            None => Ok(None),
+            Some([first]) => Ok(Some(Wanted { first: first.clone(), second: None })),
+            Some([first, second]) => {
+                Ok(Some(Wanted { first: first.clone(), second: Some(second.clone()) }))
+            }
+            Some(more) => Err(Failure::new(format!(
+                "{} points: the first two kills can be chosen, and the third follows from them",
+                more.len()
+            ))),
+        }
     }
 }
 
 struct Matrix<'c> {
     case: &'c Case,
     scene: Scene,
+    depth: Depth,
+    wanted: Option<Wanted>,
     round: usize,
+    /// All, those included that only look for the states.
     kills: usize,
-    /// Points that another recovery of the same verb has had.
-    left_out: usize,
-    /// Points at effects that nobody else sees.
-    quiet: usize,
+    /// A verb, its recovery and the recovery of both, each killed where it was to be.
+    triples: usize,
+    /// Points of the verb that were looked at for the states they leave, of how many.
+    firsts: [usize; 2],
     /// Points that come by chance and did not come.
     missed: usize,
     /// What the verb does when nobody kills it.
@@ -93,6 +121,8 @@ struct Way<'w> {
     recovery: Recovery,
     /// What the recovery does when nobody kills it.
     habit: Habit,
+    /// Where it can be killed.
+    points: Vec<Point>,
 }
 
 /// How far three kills came.
@@ -105,50 +135,83 @@ enum Hit {
 }
 
 impl Matrix<'_> {
-    fn run(&mut self, recoveries: &[Recovery], story: &mut Story) -> Result<Option<String>> {
+    fn run(&mut self, story: &mut Story) -> Result<String> {
         let states = self.states(story)?;
         ensure!(!states.is_empty(), "the verb leaves nothing to recover from");
-        let depth = Depth::wanted();
-        let wanted = wanted_points();
-        let mut had = BTreeSet::new();
-        for (first, recovery) in ways(&states, recoveries, depth) {
-            let Some(habit) = self.recovers(first, recovery, story)? else { continue };
-            let mut way = Way { first, recovery, habit };
-            let mut points = Points::of(way.habit.last(), depth, Breadth::Own).points;
-            if depth == Depth::Short && wanted.is_none() {
-                let all = points.len();
-                points.retain(is_seen);
-                self.quiet += all - points.len();
-            }
-            for (number, second) in points.iter().enumerate() {
-                let texts = way.told(second);
-                if wanted.as_ref().is_some_and(|wanted| wanted[..] != texts[..wanted.len().min(2)])
-                {
-                    continue;
-                }
-                if !had.insert(kind_of(second)) && depth == Depth::Short && wanted.is_none() {
-                    self.left_out += 1;
-                    continue;
-                }
-                let third = third_of(&points, number);
-                *story = Story::of(texts.to_vec());
-                self.kill_thrice(&mut way, number, [second, third], story)?;
-                if wanted.is_some() {
-                    println!("\n{}", story.text());
-                }
+        let mut ways = Vec::new();
+        for (first, recovery) in self.chosen(&states) {
+            ways.extend(self.recovers(first, recovery, story)?);
+        }
+        let pairs = self.pairs(&ways);
+        for (way, number) in &pairs {
+            let way = &mut ways[*way];
+            *story = Story::of(way.told(&way.points[*number]).to_vec());
+            self.kill_thrice(way, *number, story)?;
+            if self.wanted.is_some() {
+                println!("\n{}", story.text());
             }
         }
-        let bounds = [
-            (depth == Depth::Short).then(|| {
-                let (states, left_out, quiet) = (states.len(), self.left_out, self.quiet);
-                format!(
-                    "one recovery from each of {states} states; {left_out} points had in another; {quiet} that only files of ours see"
-                )
-            }),
-            (self.missed > 0).then(|| format!("{} that come by chance were not hit", self.missed)),
-        ];
-        let bounds: Vec<String> = bounds.into_iter().flatten().collect();
-        Ok((!bounds.is_empty()).then(|| bounds.join("; ")))
+        ensure!(self.triples > 0, "none of {} pairs of kills came to a third", pairs.len());
+        Ok(self.bound(states.len(), &ways, pairs.len()))
+    }
+
+    /// What was done, of what there is to do.
+    fn bound(&self, states: usize, ways: &[Way<'_>], pairs: usize) -> String {
+        let [firsts, all] = self.firsts;
+        let mut bound = format!(
+            "{} complete triples, one third kill for each second; {states} states after {firsts} of {all} first kills",
+            self.triples,
+        );
+        if self.depth == Depth::Short {
+            let kinds: usize = ways.iter().map(|way| kinds(&way.points).len()).sum();
+            let ways = ways.len();
+            bound += &format!(
+                "; one recovery from {ways} of them, killed at {pairs} of {kinds} kinds of points"
+            );
+        }
+        if self.missed > 0 {
+            bound += &format!("; {} that come by chance were not hit", self.missed);
+        }
+        bound
+    }
+
+    /// Every recovery from every state; in the short form one from each of a few, in turn.
+    fn chosen<'s>(&self, states: &'s BTreeMap<Left, Point>) -> Vec<(&'s Point, Recovery)> {
+        let recoveries = self.case.recoveries;
+        let firsts: Vec<&Point> = states.values().collect();
+        if self.depth == Depth::Deep || self.wanted.is_some() {
+            let all = |first| recoveries.iter().map(move |recovery| (first, *recovery));
+            return firsts.into_iter().flat_map(all).collect();
+        }
+        let few = spread(firsts.len(), PAIRS).map(|at| firsts[at]);
+        few.zip(recoveries.iter().cycle()).map(|(first, recovery)| (first, *recovery)).collect()
+    }
+
+    /// Each way with each of its points; in the short form so few, spread over the ways and over each from its beginning
+    /// to its end.
+    fn pairs(&self, ways: &[Way<'_>]) -> Vec<(usize, usize)> {
+        if self.depth == Depth::Deep || self.wanted.is_some() {
+            let all = ways.iter().enumerate().flat_map(|(way, of)| {
+                of.points
+                    .iter()
+                    .enumerate()
+                    .map(move |(number, point)| (way, number, of.told(point)))
+            });
+            let second = self.wanted.as_ref().and_then(|wanted| wanted.second.as_ref());
+            return all
+                .filter(|(_, _, [_, told])| second.is_none_or(|second| second == told))
+                .map(|(way, number, _)| (way, number))
+                .collect();
+        }
+        let pairs: BTreeSet<(usize, usize)> = (0..PAIRS)
+            .filter(|_| !ways.is_empty())
+            .filter_map(|slot| {
+                let way = slot % ways.len();
+                let kinds = kinds(&ways[way].points);
+                Some((way, *kinds.get((2 * slot + 1) * kinds.len() / (2 * PAIRS))?))
+            })
+            .collect();
+        pairs.into_iter().collect()
     }
 
     fn next_round(&mut self) -> Result<()> {
@@ -163,16 +226,27 @@ impl Matrix<'_> {
     fn states(&mut self, story: &mut Story) -> Result<BTreeMap<Left, Point>> {
         self.next_round()?;
         self.habit = Habit::of(undisturbed(&self.scene, self.case, self.round)?);
-        let points = Points::of(self.habit.last(), Depth::Short, Breadth::Own).points;
+        let mut points = Points::of(self.habit.last(), self.depth, Breadth::Own).points;
+        let all = points.len();
+        if let Some(Wanted { first, .. }) = &self.wanted {
+            points.retain(|point| point.to_string() == *first);
+            ensure!(!points.is_empty(), "no point of the verb is called `{first}`");
+        } else if self.depth == Depth::Short {
+            points.retain(|point| is_seen(point) && !only_asks(point));
+            points = spread(points.len(), FIRSTS).map(|at| points[at].clone()).collect();
+        }
+        self.firsts = [points.len(), all];
         let mut states = BTreeMap::new();
-        for point in points.iter().filter(|point| is_seen(point)) {
+        for point in points {
             *story = Story::of(vec![point.to_string()]);
-            let Some(verb) = self.first_kill(point, story)? else { continue };
-            let is_open = self.scene.world.steadfast(&["check"])?.code == Some(5);
+            let Some(verb) = self.first_kill(&point, story)? else { continue };
             let left = judge(&self.scene, self.case, Mercy::Killed)?;
-            self.complete(&verb, story)?;
-            if is_open {
-                states.entry(left).or_insert_with(|| point.clone());
+            story.tell(format!("record and QEMU: {left}"));
+            // What must hold then is the verb's own row to see.
+            self.again(&verb)?;
+            (self.case.clear)(&self.scene, self.round)?;
+            if left.is_open {
+                states.entry(left).or_insert(point);
             }
         }
         Ok(states)
@@ -200,24 +274,27 @@ impl Matrix<'_> {
         Ok(None)
     }
 
+    fn again(&self, verb: &[String]) -> Result<()> {
+        run(&self.scene, verb)?.exits(&[self.case.ends, self.case.again].concat()).map(drop)
+    }
+
     /// The verb again, and all that must hold then.
     fn complete(&self, verb: &[String], story: &Story) -> Result<()> {
         let (scene, case) = (&self.scene, self.case);
         story.tell(format!("`steadfast {}`, again", verb.join(" ")));
-        let again = follow(scene, verb, None)?;
-        again.output.exits(&[case.ends, case.again].concat())?;
+        self.again(verb)?;
         (case.holds)(scene, self.round)?;
         story.tell(format!("record and QEMU: {}", judge(scene, case, Mercy::Settled)?));
         (case.clear)(scene, self.round)
     }
 
     /// What the recovery does when nobody kills it.
-    fn recovers(
+    fn recovers<'s>(
         &mut self,
-        first: &Point,
+        first: &'s Point,
         recovery: Recovery,
         story: &mut Story,
-    ) -> Result<Option<Habit>> {
+    ) -> Result<Option<Way<'s>>> {
         *story = Story::of(vec![first.to_string()]);
         let Some(verb) = self.first_kill(first, story)? else { return Ok(None) };
         let arguments = recovery.arguments(self.case, &verb);
@@ -226,25 +303,29 @@ impl Matrix<'_> {
         recovery.ends(self.case, ran.output)?;
         story.tell(format!("record and QEMU: {}", judge(&self.scene, self.case, Mercy::Settled)?));
         self.complete(&verb, story)?;
-        Ok(Some(Habit::of(ran.effects)))
+        let habit = Habit::of(ran.effects);
+        let mut points = Points::of(habit.last(), self.depth, Breadth::Own).points;
+        if self.depth == Depth::Short {
+            points.retain(is_seen);
+        }
+        Ok(Some(Way { first, recovery, habit, points }))
     }
 
     /// Kills the verb, then the recovery at the second point, then the next recovery at the third.
-    fn kill_thrice(
-        &mut self,
-        way: &mut Way<'_>,
-        number: usize,
-        [second, third]: [&Point; 2],
-        story: &Story,
-    ) -> Result<()> {
+    fn kill_thrice(&mut self, way: &mut Way<'_>, number: usize, story: &Story) -> Result<()> {
+        let second = &way.points[number].clone();
         // The third kill is first aimed by a recovery from another state: that of the first kill. Where it fails, that
         // run shows what a recovery does from the state that the second kill left.
-        let mut third = third.clone();
+        let mut third = third_of(&way.points, number).clone();
         let mut later: Option<Habit> = None;
         let mut misses = [0, 0];
         loop {
             match self.try_thrice(way, &mut later, [second, &third], story)? {
-                Hit::All | Hit::NotFirst => return Ok(()),
+                Hit::All => {
+                    self.triples += 1;
+                    return Ok(());
+                }
+                Hit::NotFirst => return Ok(()),
                 Hit::NotSecond => {
                     misses[0] += 1;
                     if way.habit.is_missed(second, misses[0]) {
@@ -256,7 +337,7 @@ impl Matrix<'_> {
                     let Some(habit) = &later else { continue };
                     misses[1] += 1;
                     // Any point will do for the third, so it is one that does not come by chance.
-                    let mut points = Points::of(habit.last(), Depth::wanted(), Breadth::Own).points;
+                    let mut points = Points::of(habit.last(), self.depth, Breadth::Own).points;
                     points.retain(|point| habit.has_always(point));
                     ensure!(!points.is_empty(), "no recovery after {second} is like another");
                     third = third_of(&points, number).clone();
@@ -302,8 +383,7 @@ impl Matrix<'_> {
             break;
         }
         story.tell(format!("`steadfast {words}`, to its end"));
-        let ended = follow(&self.scene, &arguments, None)?;
-        way.recovery.ends(self.case, ended.output)?;
+        way.recovery.ends(self.case, run(&self.scene, &arguments)?)?;
         let left = judge(&self.scene, self.case, Mercy::Settled)?;
         story.tell(format!("record and QEMU: {left}"));
         self.complete(&verb, story)?;
@@ -322,20 +402,21 @@ fn by_chance(habit: &Habit, point: &Point) -> Result<usize> {
     Ok(1)
 }
 
-/// Every recovery from every state; in the short form one from each, in turn.
-fn ways<'s>(
-    states: &'s BTreeMap<Left, Point>,
-    recoveries: &[Recovery],
-    depth: Depth,
-) -> Vec<(&'s Point, Recovery)> {
-    let mut ways = Vec::new();
-    for (number, first) in states.values().enumerate() {
-        match depth {
-            Depth::Deep => ways.extend(recoveries.iter().map(|recovery| (first, *recovery))),
-            Depth::Short => ways.push((first, recoveries[number % recoveries.len()])),
-        }
-    }
-    ways
+/// So many points of the verb does the short form look at for the states they leave.
+const FIRSTS: usize = 12;
+
+/// So many pairs of a first and a second kill has a row in its short form.
+const PAIRS: usize = 8;
+
+/// So many of so many numbers, or all: at like distances, the middle of each.
+fn spread(of: usize, most: usize) -> impl Iterator<Item = usize> {
+    let most = most.min(of);
+    (0..most).map(move |slot| (2 * slot + 1) * of / (2 * most))
+}
+
+/// Runs a verb to its end.
+fn run(scene: &Scene, arguments: &[String]) -> Result<Output> {
+    scene.world.steadfast(&arguments.iter().map(String::as_str).collect::<Vec<&str>>())
 }
 
 impl Way<'_> {
@@ -350,9 +431,20 @@ fn is_seen(point: &Point) -> bool {
     (says || is_answered(&point.context)) && !matches!(point.context.role, Role::Child(_))
 }
 
-/// The same effect in the same method of the platform, whichever call of it.
-fn kind_of(point: &Point) -> (String, Role, String, Side) {
-    let call = point.context.call.trim_end_matches(|letter: char| letter.is_ascii_digit());
-    let context = &point.context;
-    (call.to_owned(), context.role.clone(), context.what.clone(), point.side)
+/// Whether it is a word with QEMU that changes nothing there: what is so then, is so at the next point.
+fn only_asks(point: &Point) -> bool {
+    let words = ["connect", "hang up", "send qmp_capabilities", "send query-"];
+    words.iter().any(|word| point.context.what.starts_with(word))
+}
+
+/// The first of each kind of points, by their numbers: the same effect in the same method of the platform, whichever call
+/// of it.
+fn kinds(points: &[Point]) -> Vec<usize> {
+    let mut had = BTreeSet::new();
+    let kind = |point: &Point| {
+        let context = &point.context;
+        let method = context.call.trim_end_matches(|letter: char| letter.is_ascii_digit());
+        (method.to_owned(), context.role.clone(), context.what.clone(), point.side)
+    };
+    (0..points.len()).filter(|number| had.insert(kind(&points[*number]))).collect()
 }

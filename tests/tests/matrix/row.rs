@@ -97,8 +97,13 @@ impl Row {
 
 /// The command line that runs one case again with these points and no other.
 pub(crate) fn replay(test: &str, points: &[String]) -> String {
+    let form = if steadfast_proof::is_deep() {
+        format!("{}={} ", steadfast_proof::FORM, steadfast_proof::DEEP)
+    } else {
+        String::new()
+    };
     format!(
-        "{POINTS}='{}' cargo test --release -p steadfast-tests --test matrix {test} -- --ignored --exact --nocapture",
+        "{form}{POINTS}='{}' cargo test --release -p steadfast-tests --test matrix {test} -- --ignored --exact --nocapture",
         points.join(" => ")
     )
 }

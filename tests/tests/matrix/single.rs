@@ -55,6 +55,10 @@ impl Matrix<'_> {
     fn run(&mut self, breadth: Breadth, story: &mut Story) -> Result<Option<String>> {
         let points = self.points(breadth)?;
         let wanted = wanted_points();
+        for text in wanted.iter().flatten() {
+            let is_known = points.points.iter().any(|point| point.to_string() == *text);
+            ensure!(is_known, "no point is called `{text}`");
+        }
         let (mut missed, mut unsteady) = (Vec::new(), 0);
         for (number, point) in points.points.iter().enumerate() {
             if wanted.as_ref().is_some_and(|wanted| !wanted.contains(&point.to_string())) {
@@ -144,7 +148,10 @@ impl Matrix<'_> {
             story.tell(format!("it ends by {}", killed.output.ending()));
             killed.output.exits(&[case.ends, &BEREFT].concat())?;
         }
-        story.tell(format!("record and QEMU: {}", judge(scene, case, Mercy::Killed)?));
+        let left = judge(scene, case, Mercy::Killed)?;
+        story.tell(format!("record and QEMU: {left}"));
+        // What it leaves is settled by somebody who is killed as well, in a row of its own; or it leaves nothing.
+        ensure!(!(left.is_open && case.recoveries.is_empty()), "it leaves something to settle");
         if has_answered && point.victim == Victim::Command {
             story.tell("it had answered, so it must be so");
             (case.holds)(scene, round)?;

@@ -5,6 +5,7 @@ use serde_json::json;
 use steadfast_tests::{Document, Failure, Result, ensure};
 
 use crate::case::{Case, Scene, words};
+use crate::recovery::Recovery::{Again, Repair, Wait};
 
 /// After so many devices they are taken out, all at once.
 const MANY: usize = 12;
@@ -29,6 +30,7 @@ pub(crate) const ATTACH_DISK: Case = Case {
     name: "attach-disk",
     arrange: |scene, round| attach(scene, round, &scene.disk()?, MANY),
     holds: is_present,
+    recoveries: &[Wait, Repair, Again],
     ..Case::PLAIN
 };
 
@@ -38,6 +40,7 @@ pub(crate) const ATTACH_VIRTIO: Case = Case {
         attach(scene, round, &scene.disk()?.replace("bus=scsi", "bus=virtio"), PORTS)
     },
     holds: is_present,
+    recoveries: &[Repair, Wait, Again],
     ..Case::PLAIN
 };
 
@@ -48,6 +51,7 @@ pub(crate) const ATTACH_CDROM: Case = Case {
         attach(scene, round, &format!("cdrom,bus=scsi,file={disc},format=raw"), MANY)
     },
     holds: is_present,
+    recoveries: &[Again, Wait, Repair],
     ..Case::PLAIN
 };
 
@@ -55,6 +59,7 @@ pub(crate) const ATTACH_NIC: Case = Case {
     name: "attach-nic",
     arrange: |scene, round| attach(scene, round, "nic,backend=user", PORTS),
     holds: is_present,
+    recoveries: &[Wait, Repair, Again],
     ..Case::PLAIN
 };
 
@@ -62,6 +67,7 @@ pub(crate) const ATTACH_RNG: Case = Case {
     name: "attach-rng",
     arrange: |scene, round| attach(scene, round, "rng", PORTS),
     holds: is_present,
+    recoveries: &[Repair, Again, Wait],
     ..Case::PLAIN
 };
 
@@ -69,6 +75,7 @@ pub(crate) const ATTACH_TABLET: Case = Case {
     name: "attach-tablet",
     arrange: |scene, round| attach(scene, round, "tablet", 2),
     holds: is_present,
+    recoveries: &[Again, Repair, Wait],
     ..Case::PLAIN
 };
 
@@ -102,6 +109,7 @@ pub(crate) const ATTACH_PLAN: Case = Case {
         }
         Ok(())
     },
+    recoveries: &[Repair, Wait, Again],
     ..Case::PLAIN
 };
 
@@ -118,6 +126,7 @@ pub(crate) const ATTACH_REFUSED: Case = Case {
     again: &[1],
     holds: |scene, round| scene.is("vm", &format!("d{round}e"), None),
     clear: |scene, _| scene.take_out("d", 1),
+    recoveries: &[Again, Wait, Repair],
     ..Case::PLAIN
 };
 
@@ -172,6 +181,7 @@ pub(crate) const DETACH_DISK: Case = Case {
     name: "detach-disk",
     arrange: |scene, round| attached(scene, round, &scene.disk()?),
     holds: is_absent,
+    recoveries: &[Wait, Repair, Again],
     ..Case::PLAIN
 };
 
@@ -179,6 +189,7 @@ pub(crate) const DETACH_TABLET: Case = Case {
     name: "detach-tablet",
     arrange: |scene, round| attached(scene, round, "tablet"),
     holds: is_absent,
+    recoveries: &[Repair, Again, Wait],
     ..Case::PLAIN
 };
 
@@ -195,6 +206,7 @@ pub(crate) const DETACH_MANY: Case = Case {
         ensure!(left.is_empty(), "left of three: {left:?}");
         Ok(())
     },
+    recoveries: &[Wait, Repair, Again],
     ..Case::PLAIN
 };
 
@@ -213,6 +225,7 @@ pub(crate) const DETACH_PENDING: Case = Case {
         scene.let_go()?;
         scene.run(&["wait", "vm", "--timeout", "60"]).map(drop)
     },
+    recoveries: &[Again, Repair],
     ..Case::PLAIN
 };
 
@@ -224,6 +237,7 @@ pub(crate) const DETACH_RELEASED: Case = Case {
         words(&["detach", "vm", &id, "--if-needed"])
     },
     holds: is_absent,
+    recoveries: &[Again, Repair, Wait],
     ..Case::PLAIN
 };
 
@@ -235,6 +249,7 @@ pub(crate) const WAIT: Case = Case {
     },
     holds: is_absent,
     finds: &["pending-intent"],
+    recoveries: &[Again, Repair],
     ..Case::PLAIN
 };
 

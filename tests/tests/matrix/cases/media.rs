@@ -3,6 +3,7 @@
 use steadfast_tests::{Document, Result, ensure};
 
 use crate::case::{Case, Scene, words};
+use crate::recovery::Recovery::{Again, Repair, Wait};
 
 fn disc(scene: &Scene, round: usize) -> Result<String> {
     let path = scene.world.root().join(format!("disc-{round}.iso"));
@@ -46,6 +47,7 @@ pub(crate) const INSERT: Case = Case {
     arrange: insert,
     holds: |scene, round| holds(scene, Some(round)),
     clear: |scene, _| scene.run(&["media", "eject", "vm", "cd0"]).map(drop),
+    recoveries: &[Wait, Repair, Again],
     ..Case::PLAIN
 };
 
@@ -54,6 +56,7 @@ pub(crate) const SWAP: Case = Case {
     name: "media-swap",
     arrange: insert,
     holds: |scene, round| holds(scene, Some(round)),
+    recoveries: &[Repair, Wait, Again],
     ..Case::PLAIN
 };
 
@@ -65,6 +68,7 @@ pub(crate) const EJECT: Case = Case {
         words(&["media", "eject", "vm", "cd0", "--if-needed"])
     },
     holds: |scene, _| holds(scene, None),
+    recoveries: &[Again, Wait, Repair],
     ..Case::PLAIN
 };
 

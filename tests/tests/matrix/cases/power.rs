@@ -4,6 +4,7 @@ use serde_json::json;
 use steadfast_tests::{Document, Result, ensure, leftovers};
 
 use crate::case::{Case, Scene, words};
+use crate::recovery::Recovery::{Again, Repair};
 
 const UUID: &str = "0a5e4a52-6f6b-4c0c-9b0e-6a1d6f7d8e02";
 
@@ -57,6 +58,7 @@ pub(crate) const START: Case = Case {
     arrange: |_, _| words(&["start", "vm", "--paused", "--if-needed"]),
     holds: |scene, _| is_running(scene),
     clear: |scene, _| stop(scene),
+    recoveries: &[Repair, Again],
     ..Case::PLAIN
 };
 
@@ -71,6 +73,7 @@ pub(crate) const START_FAILING: Case = Case {
     ends: &[1],
     again: &[1],
     holds: |scene, _| is_down(scene),
+    recoveries: &[Again, Repair],
     ..Case::PLAIN
 };
 
@@ -82,6 +85,7 @@ pub(crate) const STOP: Case = Case {
         words(&["stop", "vm", "--timeout", "0", "--if-needed"])
     },
     holds: |scene, _| is_down(scene),
+    recoveries: &[Again, Repair],
     ..Case::PLAIN
 };
 
@@ -94,6 +98,7 @@ pub(crate) const DESTROY: Case = Case {
     },
     again: &[0, 3],
     holds: |scene, _| is_gone(scene),
+    recoveries: &[Repair, Again],
     ..Case::PLAIN
 };
 
@@ -120,6 +125,7 @@ pub(crate) const DESTROY_DEAD: Case = Case {
     },
     again: &[0, 3],
     holds: |scene, _| is_gone(scene),
+    recoveries: &[Again, Repair],
     ..Case::PLAIN
 };
 

@@ -5,6 +5,7 @@ use steadfast_tests::{Document, Monitor, Result, ensure};
 
 use super::power;
 use crate::case::{Case, Scene, words};
+use crate::recovery::Recovery::Again;
 
 fn repair(flags: &[&str]) -> Result<Vec<String>> {
     words(&[&["check", "--repair"], flags].concat())
@@ -24,6 +25,7 @@ pub(crate) const ORPHAN: Case = Case {
     },
     holds: is_clean,
     finds: &["orphan-backend"],
+    recoveries: &[Again],
     ..Case::PLAIN
 };
 
@@ -45,6 +47,7 @@ pub(crate) const STALE: Case = Case {
         scene.is("vm", &format!("d{round}"), None)
     },
     finds: &["stale-record", "orphan-backend"],
+    recoveries: &[Again],
     ..Case::PLAIN
 };
 
@@ -88,6 +91,7 @@ pub(crate) const ADOPT: Case = Case {
     },
     clear: |scene, _| scene.take_out("hand", 1),
     finds: &["unrecorded-device"],
+    recoveries: &[Again],
     ..Case::PLAIN
 };
 
@@ -104,6 +108,7 @@ pub(crate) const REMOVE: Case = Case {
         Ok(())
     },
     finds: &["unrecorded-device"],
+    recoveries: &[Again],
     ..Case::PLAIN
 };
 
@@ -118,5 +123,6 @@ pub(crate) const DEAD: Case = Case {
     },
     holds: |scene, _| power::down(scene),
     finds: &["dead-domain"],
+    recoveries: &[Again],
     ..Case::PLAIN
 };
