@@ -226,6 +226,8 @@ impl Engine<'_> {
             }
             Err(cause) => {
                 self.open = None;
+                // Within the error of an undecided commit nobody else can say it.
+                let cause = cause.at(self.shared.pool.path());
                 let is_full = matches!(cause, StoreError::Full { .. });
                 let decided = decide(self.shared, number, commit, cause);
                 // What is undecided stays in doubt.
@@ -328,7 +330,7 @@ fn decide(
 }
 
 /// Copies the log into the database and says whether all of it.
-fn checkpoint(connection: &Connection, mode: &str) -> Result<bool, StoreError> {
+pub(crate) fn checkpoint(connection: &Connection, mode: &str) -> Result<bool, StoreError> {
     let sql = format!("PRAGMA wal_checkpoint({mode})");
     let (busy, log, copied): (i64, i64, i64) =
         connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use steadfast_locks::{LockError, check_file_system};
 use uuid::Uuid;
 
+use crate::engine::checkpoint;
 use crate::error::StoreError;
 use crate::gate::Gate;
 use crate::meta::{self, Meta};
@@ -51,6 +52,19 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
 
 pub(crate) fn exists(path: &Path) -> Result<bool, StoreError> {
     path.try_exists().map_err(|e| StoreError::io("look at", path, e))
+}
+
+/// Whether the database in a file that nobody has open uses a write-ahead log. Where the write that turns it on fails, SQLite
+/// keeps the mode it had, and calls that no error.
+fn check_log(database: &Path) -> Result<(), StoreError> {
+    // The versions that its format asks of a writer and of a reader.
+    let mut versions = [0; 2];
+    let read = File::open(database).and_then(|file| file.read_exact_at(&mut versions, 18));
+    let checked = read.and_then(|()| match versions {
+        [2, 2] => Ok(()),
+        _ => Err(io::Error::other("its write-ahead log could not be turned on")),
+    });
+    checked.map_err(|e| StoreError::io("make", database, e))
 }
 
 /// Makes folders and database. The database gets its name when it is whole, so a half-made one is never opened.
@@ -98,12 +112,17 @@ pub(crate) fn create(
     schema::migrate(&mut connection)?;
     let run_folder = run_folder.to_owned();
     meta::write(&connection, &Meta { store: Uuid::new_v4(), run_folder, counter: 0, commits: 0 })?;
+    // What of the log is not in the database is lost with the name, and to close would say nothing of it.
+    if !checkpoint(&connection, "TRUNCATE").map_err(|error| error.at(&unfinished))? {
+        return Err(StoreError::Busy);
+    }
     connection.close().map_err(|(_, error)| error)?;
     let sync = |path: &Path| {
         File::open(path)
             .and_then(|file| file.sync_all())
             .map_err(|e| StoreError::io("sync", path, e))
     };
+    check_log(&unfinished)?;
     sync(&unfinished)?;
     fs::rename(&unfinished, path).map_err(|e| StoreError::io("name", path, e))?;
     sync(folder)
