@@ -26,10 +26,15 @@ pub enum Verb {
     Put,
     Remove,
     Undefine,
+    Backup,
     Attach,
     Media,
+    Eject,
     Detach,
+    Wait,
     Pause,
+    Resume,
+    Reset,
     Start,
     Stop,
     Destroy,
@@ -76,11 +81,12 @@ impl Verb {
             Self::Attach => (LIVE, Sight { disk: true, ..LIVE }),
             Self::Media => (LIVE, Sight { medium: true, ..LIVE }),
             Self::Detach => (Sight { disk: true, ..LIVE }, LIVE),
-            Self::Pause => (LIVE, LIVE),
+            Self::Eject => (Sight { medium: true, ..LIVE }, LIVE),
+            Self::Wait | Self::Pause | Self::Resume | Self::Reset => (LIVE, LIVE),
             Self::Start => (DEFINED, LIVE),
             Self::Stop => (LIVE, DEFINED),
             Self::Destroy => (LIVE, ABSENT),
-            Self::Repair => (KEPT, KEPT),
+            Self::Repair | Self::Backup => (KEPT, KEPT),
         }
     }
 
@@ -116,13 +122,24 @@ impl Verb {
                 let file = scene.image("medium").map_err(internal)?;
                 host.media(NAME, "cd0", Some(file), None, Door::Ask, &request).await
             }
+            Self::Eject => host.media(NAME, "cd0", None, None, Door::Ask, &request).await,
             Self::Put => host.userdata_put(NAME, "note", vec![9; 6000], &request).await,
             Self::Remove => host.userdata_remove(NAME, "note", &request).await,
             Self::Undefine => host.undefine(NAME, &request).await,
+            Self::Wait => host.wait(NAME, None, &request).await,
             Self::Pause => host.pause(NAME, &request).await,
+            Self::Resume => host.resume(NAME, &request).await,
+            Self::Reset => host.reset(NAME, &request).await,
             Self::Start => host.start(NAME, Boot::Paused, &request).await,
             Self::Stop => host.stop(NAME, &Request { if_needed: again, ..soon() }).await,
             Self::Destroy => host.destroy(NAME, &request).await,
+            Self::Backup => {
+                let copy = scene.path("backup.db");
+                if copy.exists() {
+                    std::fs::remove_file(&copy).map_err(|error| internal(error.into()))?;
+                }
+                return host.backup(&copy).await.map(|()| None);
+            }
             Self::Repair => {
                 let repair = Repair::Yes { remove: Remove::No };
                 let report = host.check(&[], repair, &request).await?;
