@@ -111,7 +111,7 @@ impl Matrix<'_> {
             // What the verb is to mend is not to be mended before.
             _ if !self.case.finds.is_empty() => vec![Repair::Never],
             Depth::Deep => vec![Repair::First, Repair::Never],
-            Depth::Short if number.is_multiple_of(2) => vec![Repair::First],
+            Depth::Short if number.is_multiple_of(2) => vec![Repair::IfOpen],
             Depth::Short => vec![Repair::Never],
         };
         for way in ways {
@@ -156,7 +156,7 @@ impl Matrix<'_> {
             story.tell("it had answered, so it must be so");
             (case.holds)(scene, round)?;
         }
-        if repair == Repair::First {
+        if repair == Repair::First || (repair == Repair::IfOpen && left.is_open) {
             story.tell("`steadfast check --repair`");
             forgive(case, &scene.run(&["check", "--repair"])?)?;
             story.tell(format!("record and QEMU: {}", judge(scene, case, Mercy::Settled)?));
@@ -176,6 +176,8 @@ impl Matrix<'_> {
 enum Repair {
     /// `check --repair`, before the verb runs again.
     First,
+    /// As before, where there is something to settle.
+    IfOpen,
     /// The verb itself.
     Never,
 }
