@@ -28,6 +28,8 @@ pub(crate) struct Case {
     pub(crate) again: &'static [i32],
     /// What is so when it has ended, or has said that it has.
     pub(crate) holds: fn(&Scene, usize) -> Result<()>,
+    /// Waits for what comes by itself after a kill, where a verb would find one thing before it and another after it.
+    pub(crate) rests: fn(&Scene) -> Result<()>,
     /// Undoes it.
     pub(crate) clear: fn(&Scene, usize) -> Result<()>,
     /// Who can settle what is left of a killed one, in the order in which the short form tries them. None: none leaves
@@ -55,6 +57,7 @@ impl Case {
         ends: &[0],
         again: &[0],
         holds: |_, _| Ok(()),
+        rests: |_| Ok(()),
         clear: |_, _| Ok(()),
         recoveries: &[],
         finds: &[],

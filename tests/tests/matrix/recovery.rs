@@ -262,6 +262,7 @@ impl Matrix<'_> {
             let killed = follow(&self.scene, &verb, cut.as_ref())?;
             if killed.hit {
                 self.kills += 1;
+                (self.case.rests)(&self.scene)?;
                 story.tell(format!("`steadfast {}` is killed {point}", verb.join(" ")));
                 return Ok(Some(verb));
             }
@@ -363,6 +364,7 @@ impl Matrix<'_> {
             let killed = follow(&self.scene, &arguments, cut.as_ref())?;
             if killed.hit {
                 self.kills += 1;
+                (self.case.rests)(&self.scene)?;
                 story.tell(format!("`steadfast {words}` is killed {point}"));
                 let left = judge(&self.scene, self.case, Mercy::Killed)?;
                 story.tell(format!("record and QEMU: {left}"));

@@ -140,6 +140,7 @@ impl Matrix<'_> {
             return Ok(false);
         }
         self.kills += 1;
+        (case.rests)(scene)?;
         story.tell(format!("`steadfast {verb}` is killed {point}"));
         let has_answered = killed.effects.iter().any(|effect| effect.what == "answer");
         if point.victim == Victim::Command {

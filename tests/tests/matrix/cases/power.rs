@@ -73,6 +73,12 @@ pub(crate) const START_FAILING: Case = Case {
     ends: &[1],
     again: &[1],
     holds: |scene, _| is_down(scene),
+    rests: |scene| {
+        let qemus = scene.world.qemus();
+        let lives = qemus.iter().find(|qemu| !qemu.exited(std::time::Duration::from_secs(60)));
+        ensure!(lives.is_none(), "a QEMU without a processor lives");
+        Ok(())
+    },
     recoveries: &[Again, Repair],
     ..Case::PLAIN
 };
