@@ -21,13 +21,14 @@ enum Store {
     New,
 }
 
-/// Faults that strike no verb of a row, and why.
+/// Faults that need strike no verb of a row, and why.
 type Without = &'static [(&'static str, &'static str)];
 
-/// What a store does while it is made, and not again.
+/// What a store does while it is made, and hardly again. The row of its first verb meets each.
 const MADE: Without = &[
     ("folder-sync-error", "the folder is synced before a log has its first frame"),
     ("delete-error", "a journal goes when the store is made, and the log stays"),
+    ("truncate-error", "the log is cut when the store is made, and where it has grown long"),
 ];
 
 /// Runs the verb with its `nth` call of that kind failing, or with each from that on; says what it said, or `None` where it
@@ -50,12 +51,16 @@ async fn meets(
     if struck == 0 {
         return Ok(None);
     }
+    // What a repair finds in a disk that fails is its answer, and no error.
+    let is_finding = verb == Verb::Repair && ran.is_ok();
     let error = ran.unwrap_or_else(Some);
     let said = error.as_ref().map_or_else(
         || "ok".to_owned(),
         |error| format!("{:?}: {error} (hint: {:?})", error.kind, error.hint),
     );
-    is_helpful(scene, error.as_ref())?;
+    if !is_finding {
+        is_helpful(scene, error.as_ref())?;
+    }
     let now =
         settled(scene).await.map_err(|error| Failure::new(format!("{said}, then {error}")))?;
     match error.as_ref().map(|error| error.kind) {
@@ -142,8 +147,7 @@ fn idle(row: &str, struck: &BTreeMap<&str, usize>, without: Without) -> Vec<Stri
         match (struck.get(fault.name), reason) {
             (None, Some(reason)) => println!("{row}: no {}: {reason}", fault.name),
             (None, None) => idle.push(format!("no {} struck any verb", fault.name)),
-            (Some(_), Some(_)) => idle.push(format!("{} struck, and is said not to", fault.name)),
-            (Some(_), None) => {}
+            (Some(_), _) => {}
         }
     }
     idle
