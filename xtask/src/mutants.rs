@@ -64,7 +64,7 @@ const CRATES: [Crate; 2] = [
         package: "steadfast-locks",
         tests: &["--lib", "--test=alive", "--test=processes", "--test=table"],
         house: House::Apart,
-        parts: 3,
+        parts: 2,
     },
 ];
 
