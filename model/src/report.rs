@@ -134,9 +134,13 @@ fn is_own(run: &Run, entry: &Entry<Gadget>) -> bool {
     run.drawn.contains(&entry.intent)
 }
 
-/// Whether nothing is recorded as present that this verb has added.
+/// Whether nothing is recorded as present that this verb has added. Of what is ending with its generation nobody has anything.
 fn did_nothing(run: &Run, record: &Record) -> bool {
     let Verb::Attach(devices, _) = run.verb() else { return true };
+    let is_live = record.row.as_ref().is_some_and(|row| row.phase == Phase::Live);
+    if !is_live {
+        return true;
+    }
     let is_added = |(id, _): &(u8, Gadget)| {
         let entry = record.devices.get(id);
         entry.is_some_and(|entry| {
