@@ -85,6 +85,8 @@ pub(crate) enum Called {
     Whole,
     /// Likewise; its tests are kept out of `cargo test`.
     Kept,
+    /// Likewise, and they run two at a time.
+    KeptAtOnce,
     /// Its rows are named as its test functions, so that one can be run alone, and two at a time.
     Each,
     /// A unit test of this path.
@@ -183,7 +185,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite {
         name: "disk",
         about: "a disk that is full, or fails, at every call of every verb",
-        parts: &[kept("steadfast-power", "faults")],
+        parts: &[built("steadfast-power", "faults", Kind::Test, Called::KeptAtOnce)],
         needs_qemu: true,
         deep_only: false,
     },
@@ -271,11 +273,12 @@ impl Called {
             return;
         }
         // Rows that are tests of their own do not disturb each other.
-        let threads = if self == Self::Each { cores() } else { 1 };
+        let is_at_once = matches!(self, Self::Each | Self::KeptAtOnce);
+        let threads = if is_at_once { cores() } else { 1 };
         command.args(["--nocapture", "--test-threads", &threads.to_string()]);
         match self {
             Self::Only | Self::Whole => {}
-            Self::Kept => drop(command.arg("--include-ignored")),
+            Self::Kept | Self::KeptAtOnce => drop(command.arg("--include-ignored")),
             Self::Each => {
                 command.arg("--include-ignored");
                 command.args(only.map(|row| row.replace('-', "_")));
