@@ -71,7 +71,7 @@ fn seed() -> u64 {
 }
 
 fn time() -> Duration {
-    Duration::from_secs(if is_deep() { 1800 } else { 20 })
+    Duration::from_secs(if is_deep() { 1800 } else { 12 })
 }
 
 fn run(name: &str, scheduler: impl Scheduler + 'static, time: Option<Duration>, bound: &str) {

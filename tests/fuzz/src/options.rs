@@ -28,7 +28,7 @@ pub(crate) enum Action {
 }
 
 /// How long each target is hunted.
-const SHORT: Duration = Duration::from_secs(5);
+const SHORT: Duration = Duration::from_secs(4);
 /// The same with `--deep` or `STEADFAST_PROOF=deep`.
 const DEEP: Duration = Duration::from_secs(600);
 

@@ -89,7 +89,7 @@ fn is_helpful(scene: &Scene, error: Option<&Error>) -> Result<()> {
     Ok(())
 }
 
-/// Each call of each kind, or without the long form 1, 2, 3, 5, 8, 13 and so on.
+/// Each call of each kind, or without the long form 1, 3, 9, 27 and so on.
 async fn at_every_call(
     name: &'static str,
     verbs: &[Verb],
@@ -105,7 +105,7 @@ async fn at_every_call(
         let on = FAULTS.iter().filter(|fault| STAYS.contains(&fault.name));
         let on = on.map(|fault| (*fault, Lasts::On));
         for (fault, lasts) in FAULTS.iter().map(|fault| (*fault, Lasts::Once)).chain(on) {
-            let (mut nth, mut next) = (1, 2);
+            let mut nth = 1;
             while story.is_empty() {
                 if store == Store::New {
                     scene = Scene::new()?;
@@ -124,7 +124,7 @@ async fn at_every_call(
                     }
                 }
                 faults += 1;
-                (nth, next) = if is_deep() { (nth + 1, 0) } else { (next, nth + next) };
+                nth = if is_deep() { nth + 1 } else { 3 * nth };
             }
         }
     }
@@ -134,7 +134,7 @@ async fn at_every_call(
     if story.is_empty() {
         story.extend(idle(name, &struck, without));
     }
-    let bound = (!is_deep()).then_some("of each kind of call the 1st, 2nd, 3rd, 5th, 8th, 13th, …");
+    let bound = (!is_deep()).then_some("of each kind of call the 1st, 3rd, 9th, 27th, …");
     row.end(faults, bound, &story);
     Ok(())
 }

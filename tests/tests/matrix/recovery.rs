@@ -405,10 +405,10 @@ fn by_chance(habit: &Habit, point: &Point) -> Result<usize> {
 }
 
 /// So many points of the verb does the short form look at for the states they leave.
-const FIRSTS: usize = 8;
+const FIRSTS: usize = 6;
 
 /// So many pairs of a first and a second kill has a row in its short form.
-const PAIRS: usize = 5;
+const PAIRS: usize = 4;
 
 /// So many of so many numbers, or all: at like distances, the middle of each.
 fn spread(of: usize, most: usize) -> impl Iterator<Item = usize> {
