@@ -26,11 +26,11 @@ impl Built {
     /// One does not build.
     pub(crate) fn of(targets: &BTreeSet<Target>, form: Form) -> Result<Self> {
         let mut built = Self::default();
-        for kind in Kind::ALL {
-            let of_kind: BTreeSet<&Target> =
-                targets.iter().filter(|target| with(target.kind, form) == kind).collect();
-            if !of_kind.is_empty() {
-                built.add(&of_kind, kind)?;
+        for house in House::ALL {
+            let of_house: BTreeSet<&Target> =
+                targets.iter().filter(|target| House::of(target, form) == house).collect();
+            if !of_house.is_empty() {
+                built.add(&of_house, house)?;
             }
         }
         match targets.iter().find(|target| !built.0.contains_key(target)) {
@@ -48,8 +48,8 @@ impl Built {
         program.ok_or_else(|| Stop::failed(format!("{target:?} was not built")))
     }
 
-    fn add(&mut self, targets: &BTreeSet<&Target>, kind: Kind) -> Result<()> {
-        let mut command = command(targets, kind);
+    fn add(&mut self, targets: &BTreeSet<&Target>, house: House) -> Result<()> {
+        let mut command = command(targets, house);
         let line = step::shown(&command);
         println!("== {line}");
         let output =
@@ -71,36 +71,54 @@ impl Built {
     }
 }
 
-/// With which it is built: the one cargo has the most to do for at a time.
-fn with(kind: Kind, form: Form) -> Kind {
-    match kind {
-        Kind::Hunt if form == Form::Short => Kind::Program,
-        other => other,
+/// Built by one command, and so with the same features of what they depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum House {
+    /// Programs and tests.
+    Plain,
+    /// Unit tests, which cargo builds for whole packages.
+    Units,
+    /// With a counter on each branch.
+    Counted,
+    /// With `--cfg loom`.
+    Loom,
+}
+
+impl House {
+    const ALL: [Self; 4] = [Self::Plain, Self::Units, Self::Counted, Self::Loom];
+
+    fn of(target: &Target, form: Form) -> Self {
+        match target.kind {
+            Kind::Hunt if form == Form::Deep => Self::Counted,
+            Kind::Program | Kind::Hunt | Kind::Test => Self::Plain,
+            Kind::Unit => Self::Units,
+            Kind::Loom => Self::Loom,
+        }
     }
 }
 
-fn command(targets: &BTreeSet<&Target>, kind: Kind) -> Command {
-    let verb: &[&str] = match kind {
-        Kind::Program | Kind::Hunt => &["build"],
-        Kind::Test | Kind::Unit | Kind::Loom => &["test", "--no-run"],
-    };
+fn command(targets: &BTreeSet<&Target>, house: House) -> Command {
+    let verb: &[&str] = if house == House::Units { &["test", "--no-run"] } else { &["build"] };
     let mut command = step::cargo(verb);
     command.args(["--profile", PROFILE, "--message-format", "json-render-diagnostics"]);
     let packages: BTreeSet<&str> = targets.iter().map(|target| target.package).collect();
     command.args(packages.iter().flat_map(|package| ["--package", package]));
-    let names: BTreeSet<&str> = targets.iter().map(|target| target.name).collect();
-    match kind {
-        Kind::Program | Kind::Hunt => command.args(names.iter().flat_map(|name| ["--bin", name])),
-        Kind::Test | Kind::Loom => command.args(names.iter().flat_map(|name| ["--test", name])),
-        Kind::Unit => command.arg("--lib"),
-    };
-    if kind == Kind::Loom {
-        command.env("RUSTFLAGS", "--cfg loom");
-        command.env("CARGO_TARGET_DIR", step::target().join("loom"));
-    }
-    if kind == Kind::Hunt {
-        // With a counter on each branch.
-        command.env("RUSTC_WORKSPACE_WRAPPER", step::root().join("tests/fuzz/instrument"));
+    let what: BTreeSet<[&str; 2]> = targets
+        .iter()
+        .filter(|target| target.kind != Kind::Unit)
+        .map(|target| [if target.kind.is_run() { "--bin" } else { "--test" }, target.name])
+        .collect();
+    command.args(what.iter().flatten());
+    match house {
+        House::Plain => {}
+        House::Units => drop(command.arg("--lib")),
+        House::Counted => {
+            command.env("RUSTC_WORKSPACE_WRAPPER", step::root().join("tests/fuzz/instrument"));
+        }
+        House::Loom => {
+            command.env("RUSTFLAGS", "--cfg loom");
+            command.env("CARGO_TARGET_DIR", step::target().join("loom"));
+        }
     }
     command
 }

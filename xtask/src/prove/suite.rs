@@ -66,10 +66,6 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// All of them.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Program, Self::Hunt, Self::Test, Self::Unit, Self::Loom];
-
     /// Whether it is a program to run, and no test.
     pub(crate) fn is_run(self) -> bool {
         matches!(self, Self::Program | Self::Hunt)
