@@ -51,19 +51,6 @@ pub(crate) async fn repair<P: Simulated>(
     Ok(outcomes.into())
 }
 
-/// One back end of that serial, which looked like an orphan a while ago.
-pub(crate) async fn strip<P: Simulated>(
-    sim: &P,
-    domain: Domain,
-    serial: u64,
-) -> Result<Ending, Error<P>> {
-    let mut session = Session::new(sim);
-    let Ground::Live(mut owner) = session.begin(domain).await? else { return Ok(Ending::Done) };
-    let entry = stand_in(Gadget::SCSI, Serial(serial));
-    let outcome = owner.mend(Mend::Strip { id: FOUND, entry }).await?;
-    Ok(vec![(FOUND, outcome)].into())
-}
-
 /// A finding that was so a while ago.
 pub(crate) async fn mend<P: Simulated>(
     sim: &P,
@@ -77,6 +64,9 @@ pub(crate) async fn mend<P: Simulated>(
         }
         Finding::Remove(serial) => {
             Mend::Remove { id: FOUND, entry: stand_in(Gadget::SCSI, Serial(serial)) }
+        }
+        Finding::Strip(serial) => {
+            Mend::Strip { id: FOUND, entry: stand_in(Gadget::SCSI, Serial(serial)) }
         }
         Finding::Drop(id) => Mend::Drop { id },
         Finding::Readopt(generation) => {

@@ -60,7 +60,7 @@ impl World {
     }
 
     fn is_so(&self, run: &Run, record: &Record, id: u8, came: Came) -> bool {
-        if matches!(run.verb(), Verb::Repair(_) | Verb::Strip(_) | Verb::Mend(_)) {
+        if matches!(run.verb(), Verb::Repair(_) | Verb::Mend(_)) {
             return true;
         }
         let entry = record.devices.get(&id);
@@ -166,7 +166,7 @@ fn is_acknowledged(run: &Run, ending: &Ending) -> bool {
     let stays =
         |(_, came): &(u8, Came)| matches!(came, Came::Attached | Came::Changed | Came::Pending);
     match (run.verb(), ending) {
-        (Verb::Repair(_) | Verb::Strip(_) | Verb::Mend(_) | Verb::Tell(_), _) => false,
+        (Verb::Repair(_) | Verb::Mend(_) | Verb::Tell(_), _) => false,
         (Verb::Wait, ending) => matches!(ending, Ending::Waiting(_)),
         (Verb::Stop(_) | Verb::Destroy, Ending::Error("pending")) => true,
         (_, Ending::Devices(outcomes)) => outcomes.iter().any(stays),

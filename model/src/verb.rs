@@ -63,8 +63,6 @@ pub enum Verb {
     Tell(Signal),
     /// check --repair, with or without --remove
     Repair(Strangers),
-    /// check --repair, of a back end of that serial that looked like an orphan
-    Strip(u64),
     /// check --repair, of a finding that is a while old
     Mend(Finding),
     /// wait
@@ -89,6 +87,8 @@ pub enum Finding {
     Adopt(u64),
     /// A stranger of that serial, to be taken out.
     Remove(u64),
+    /// A back end of that serial, which looked like an orphan.
+    Strip(u64),
     /// A device that QEMU has lost.
     Drop(u8),
     /// A QEMU of that generation, without a record.
@@ -246,7 +246,6 @@ impl Task {
                 session.signal(domain, signal, terms).await?;
             }
             Verb::Repair(strangers) => return repair::repair(sim, domain, strangers).await,
-            Verb::Strip(serial) => return repair::strip(sim, domain, serial).await,
             Verb::Bad(mistake) => return mistake.make(sim, domain).await,
             Verb::Mend(finding) => return repair::mend(sim, domain, finding).await,
             Verb::Wait => {

@@ -6,7 +6,8 @@ use steadfast_protocol::{Door, Serial};
 
 use super::{Set, Trial, kills};
 use crate::{
-    Came, Ending, Faults, Front, Gadget, HERE, Kind, Scenario, Slot, State, Strangers, Verb, World,
+    Came, Ending, Faults, Finding, Front, Gadget, HERE, Kind, Scenario, Slot, State, Strangers,
+    Verb, World,
 };
 
 pub(super) const TRIALS: &[Trial] = &[
@@ -61,7 +62,10 @@ pub(super) const TRIALS: &[Trial] = &[
 fn orphan_that_is_none() -> Scenario {
     Scenario {
         world: World::running([(1, Gadget::drive(None))]),
-        slots: vec![Slot::new([Verb::Media(1, Some(8), Door::Ask)]), Slot::new([Verb::Strip(3)])],
+        slots: vec![
+            Slot::new([Verb::Media(1, Some(8), Door::Ask)]),
+            Slot::new([Verb::Mend(Finding::Strip(3))]),
+        ],
         sometimes: vec![("left alone", |_, state| state.says(99, Came::Unchanged))],
         ..Scenario::default()
     }
