@@ -12,34 +12,30 @@ const UNMARKED: &str = "R14: nothing is killed that was not marked";
 
 #[test]
 fn early_look() {
-    Control::of_rule(
+    without_a_fence(
         "early-look",
         "recovery asks before what the dead one sent was executed",
-        Rule::Fence,
         "R11: what a dead sender sent was executed before the next owner looks",
-        Scenario {
-            world: World::running([]).with(kills(1)),
-            slots: vec![Slot::new([Verb::attach(1, Gadget::SCSI)]).or(Verb::Wait)],
-            ..Scenario::default()
-        },
-    )
-    .must_be_found();
+    );
 }
 
 #[test]
 fn no_fence() {
-    Control::of_rule(
+    without_a_fence(
         "no-fence",
         "recovery takes what it sees too early for all that the dead one sent",
-        Rule::Fence,
         DESCRIBED,
-        Scenario {
-            world: World::running([]).with(kills(1)),
-            slots: vec![Slot::new([Verb::attach(1, Gadget::SCSI)]).or(Verb::Wait)],
-            ..Scenario::default()
-        },
-    )
-    .must_be_found();
+    );
+}
+
+/// The mistake breaks more than one property, each in a story of its own.
+fn without_a_fence(name: &'static str, about: &'static str, breaks: &'static str) {
+    let sound = Scenario {
+        world: World::running([]).with(kills(1)),
+        slots: vec![Slot::new([Verb::attach(1, Gadget::SCSI)]).or(Verb::Wait)],
+        ..Scenario::default()
+    };
+    Control::of_rule(name, about, Rule::Fence, breaks, sound).must_be_found();
 }
 
 #[test]

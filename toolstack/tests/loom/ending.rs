@@ -2,7 +2,7 @@
 
 use steadfast_twins::{Bound, explore, explore_race, thread};
 
-use crate::place::{Place, assert_gone, lock, sweep, unlock};
+use crate::place::{Place, assert_gone, lock, sweep_aside, unlock};
 
 #[test]
 fn the_last_owner_or_who_ended_the_generation_takes_the_folder_away() {
@@ -10,10 +10,7 @@ fn the_last_owner_or_who_ended_the_generation_takes_the_folder_away() {
     explore("hold-last-drop-against-sweep", 2, Bound::Preemptions(5), move || {
         let berth = place.fresh();
         let hold = lock(&berth).unwrap();
-        let ends = thread::spawn({
-            let berth = berth.clone();
-            move || sweep(&berth)
-        });
+        let ends = sweep_aside(&berth);
         unlock(&berth, hold);
         ends.join().unwrap();
         assert_gone(&berth);
@@ -30,10 +27,7 @@ fn owners_that_let_go_at_once_leave_nothing_of_a_generation_that_ends() {
             let (berth, hold) = (berth.clone(), verb.clone());
             move || unlock(&berth, hold)
         });
-        let ends = thread::spawn({
-            let berth = berth.clone();
-            move || sweep(&berth)
-        });
+        let ends = sweep_aside(&berth);
         unlock(&berth, verb);
         command.join().unwrap();
         ends.join().unwrap();
@@ -56,10 +50,7 @@ fn who_locks_in_between_takes_the_folder_away_in_turn() {
                 is_in
             }
         });
-        let ends = thread::spawn({
-            let berth = berth.clone();
-            move || sweep(&berth)
-        });
+        let ends = sweep_aside(&berth);
         unlock(&berth, hold);
         sides.met(next.join().unwrap());
         ends.join().unwrap();
@@ -73,10 +64,7 @@ fn two_who_end_it_and_the_last_owner_leave_nothing() {
     explore("hold-last-drop-against-two-sweeps", 3, Bound::Preemptions(3), move || {
         let berth = place.fresh();
         let hold = lock(&berth).unwrap();
-        let ends = [(); 2].map(|()| {
-            let berth = berth.clone();
-            thread::spawn(move || sweep(&berth))
-        });
+        let ends = [(); 2].map(|()| sweep_aside(&berth));
         unlock(&berth, hold);
         ends.into_iter().for_each(|ends| ends.join().unwrap());
         assert_gone(&berth);
@@ -96,10 +84,7 @@ fn an_owner_that_clears_and_who_ends_it_do_it_once() {
                 drop(hold);
             }
         });
-        let ends = thread::spawn({
-            let berth = berth.clone();
-            move || sweep(&berth)
-        });
+        let ends = sweep_aside(&berth);
         verb.clear().unwrap();
         command.join().unwrap();
         ends.join().unwrap();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use steadfast_locks::{FileLock, LockTable, OwnerNote};
+use steadfast_twins::thread;
 
 use crate::berth::Berth;
 use crate::hold::{self, Hold};
@@ -69,6 +70,12 @@ pub(crate) fn lock(berth: &Berth) -> Option<Hold> {
 /// Ends the generation, as another process does.
 pub(crate) fn sweep(berth: &Berth) {
     hold::sweep(berth).unwrap();
+}
+
+/// The same, on a thread of its own.
+pub(crate) fn sweep_aside(berth: &Berth) -> thread::JoinHandle<()> {
+    let berth = berth.clone();
+    thread::spawn(move || sweep(&berth))
 }
 
 /// Lets go of the lock. Until then the folder is there.
