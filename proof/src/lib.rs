@@ -31,6 +31,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// What is to hold does, or it does not.
+    pub fn of(holds: bool) -> Self {
+        if holds { Self::Holds } else { Self::Violated }
+    }
+
     fn word(self) -> &'static str {
         match self {
             Self::Holds => "holds",
@@ -70,7 +75,19 @@ pub fn rate(explored: u64, cores: usize, took: Duration) -> u64 {
     (explored as f64 * 60.0 / took.as_secs_f64() / cores as f64) as u64
 }
 
-impl Proof<'_> {
+impl<'a> Proof<'a> {
+    /// One that holds, as it has to, finished, and of which no more is said.
+    pub fn new(
+        name: &'a str,
+        engine: &'a str,
+        (explored, unit): (u64, &'a str),
+        took: Duration,
+    ) -> Self {
+        let (processes, crashes, bound) = (None, None, None);
+        let (verdict, expected) = (Verdict::Holds, Verdict::Holds);
+        Self { name, engine, processes, crashes, explored, unit, bound, took, verdict, expected }
+    }
+
     /// Whether it came to what it had to.
     pub fn is_as_expected(&self) -> bool {
         self.verdict == self.expected && self.explored > 0

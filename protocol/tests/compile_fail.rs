@@ -58,17 +58,10 @@ fn what_breaks_a_rule_does_not_compile() {
             }
         }
     }
+    let programs = (cases.len() as u64, "programs");
     let proof = Proof {
-        name: "what-breaks-a-rule-does-not-compile",
-        engine: "compiler",
-        processes: None,
-        crashes: None,
-        explored: cases.len() as u64,
-        unit: "programs",
-        bound: None,
-        took: begun.elapsed(),
-        verdict: if wrong.is_empty() { Verdict::Holds } else { Verdict::Violated },
-        expected: Verdict::Holds,
+        verdict: Verdict::of(wrong.is_empty()),
+        ..Proof::new("what-breaks-a-rule-does-not-compile", "compiler", programs, begun.elapsed())
     };
     // The harness leaves its own words at the beginning of a line.
     println!("\n{}\n{}", wrong.join("\n"), proof.line());

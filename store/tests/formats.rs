@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use steadfast_proof::{Proof, Verdict};
+use steadfast_proof::Proof;
 
 use fixture::{Fixture, domain, options, uuid, write};
 use rusqlite::Connection;
@@ -94,18 +94,7 @@ fn word(text: &Option<String>) -> &str {
 }
 
 fn prove(name: &str, files: usize, began: Instant) {
-    let proof = Proof {
-        name,
-        engine: "formats",
-        processes: None,
-        crashes: None,
-        explored: files as u64,
-        unit: "files",
-        bound: None,
-        took: began.elapsed(),
-        verdict: Verdict::Holds,
-        expected: Verdict::Holds,
-    };
+    let proof = Proof::new(name, "formats", (files as u64, "files"), began.elapsed());
     println!("{}", proof.line());
 }
 

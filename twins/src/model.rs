@@ -85,7 +85,7 @@ fn run(
     });
     RUNNING.set(None);
     let missed = missed();
-    let verdict = if missed.is_none() { Verdict::Holds } else { Verdict::Violated };
+    let verdict = Verdict::of(missed.is_none());
     if let Some(met) = missed {
         println!("{name}: only one end of the race was met: {met:?}");
     }
@@ -144,17 +144,12 @@ impl Row {
             (Some(most), false) => Some(format!("preemption bound {most}")),
             (Some(most), true) => Some(format!("preemption bound {most}, time")),
         };
+        let executions = (self.executions.load(Ordering::Relaxed), "executions");
         let proof = Proof {
-            name: self.name,
-            engine: "loom",
             processes: Some(self.threads),
-            crashes: None,
-            explored: self.executions.load(Ordering::Relaxed),
-            unit: "executions",
             bound: bound.as_deref(),
-            took: self.began.elapsed(),
             verdict,
-            expected: Verdict::Holds,
+            ..Proof::new(self.name, "loom", executions, self.began.elapsed())
         };
         println!("{}", proof.line());
     }

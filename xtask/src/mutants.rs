@@ -83,17 +83,10 @@ pub(crate) fn run() -> Result<()> {
     let complaint = listed.judge(&tally);
     println!("{tally}; {} listed as equivalent", listed.len());
     print!("{complaint}");
+    let mutants = (tally.tested() as u64, "mutants");
     let proof = Proof {
-        name: "protocol-and-locks",
-        engine: "mutants",
-        processes: None,
-        crashes: None,
-        explored: tally.tested() as u64,
-        unit: "mutants",
-        bound: None,
-        took: began.elapsed(),
-        verdict: if complaint.is_empty() { Verdict::Holds } else { Verdict::Violated },
-        expected: Verdict::Holds,
+        verdict: Verdict::of(complaint.is_empty()),
+        ..Proof::new("protocol-and-locks", "mutants", mutants, began.elapsed())
     };
     println!("{}", proof.line());
     if complaint.is_empty() { Ok(()) } else { Err(Stop::failed("a mutant lives")) }

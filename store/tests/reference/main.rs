@@ -62,17 +62,11 @@ fn the_store_answers_as_plain_maps_do() {
         println!("{why}");
     }
     let bound = format!("{} sequences of at most {STEPS}", cases());
+    let (name, calls) = ("the-store-answers-as-plain-maps-do", (steps.get(), "calls"));
     let proof = Proof {
-        name: "the-store-answers-as-plain-maps-do",
-        engine: "proptest",
-        processes: None,
-        crashes: None,
-        explored: steps.get(),
-        unit: "calls",
         bound: Some(&bound),
-        took: began.elapsed(),
-        verdict: if result.is_ok() { Verdict::Holds } else { Verdict::Violated },
-        expected: Verdict::Holds,
+        verdict: Verdict::of(result.is_ok()),
+        ..Proof::new(name, "proptest", calls, began.elapsed())
     };
     println!("{}", proof.line());
     assert!(steps.get() > u64::from(cases()), "{} steps", steps.get());

@@ -45,17 +45,11 @@ impl Proof {
 
 impl std::fmt::Display for Proof {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let took = Duration::from_secs_f64(self.seconds);
         let proof = steadfast_proof::Proof {
-            name: &self.name,
-            engine: "fuzz",
-            processes: None,
-            crashes: None,
-            explored: self.inputs,
-            unit: "inputs",
             bound: Some(&self.bound),
-            took: Duration::from_secs_f64(self.seconds),
-            verdict: if self.holds { Verdict::Holds } else { Verdict::Violated },
-            expected: Verdict::Holds,
+            verdict: Verdict::of(self.holds),
+            ..steadfast_proof::Proof::new(&self.name, "fuzz", (self.inputs, "inputs"), took)
         };
         f.write_str(&proof.line())
     }

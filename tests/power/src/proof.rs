@@ -44,16 +44,10 @@ impl Row {
             println!("{}. {step}", number + 1);
         }
         let proof = Proof {
-            name: self.name,
-            engine: self.engine,
-            processes: None,
-            crashes: None,
-            explored: explored as u64,
-            unit: self.unit,
             bound,
-            took: self.began.elapsed(),
             verdict,
             expected: self.expected,
+            ..Proof::new(self.name, self.engine, (explored as u64, self.unit), self.began.elapsed())
         };
         println!("\n{}", proof.line());
         assert!(explored > 0, "{}: nothing was explored", self.name);

@@ -79,17 +79,13 @@ impl Row {
 
     /// The line of the row, after one that the harness may have begun.
     fn line(&self, kills: usize, bound: Option<String>, verdict: Verdict) -> String {
+        let kills = (kills as u64, "kills");
         let proof = Proof {
-            name: &self.name,
-            engine: "crash matrix",
             processes: Some(1),
             crashes: Some(self.crashes),
-            explored: kills as u64,
-            unit: "kills",
             bound: bound.as_deref(),
-            took: self.began.elapsed(),
             verdict,
-            expected: Verdict::Holds,
+            ..Proof::new(&self.name, "crash matrix", kills, self.began.elapsed())
         };
         format!("\n{}\n", proof.line())
     }

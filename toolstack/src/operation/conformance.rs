@@ -19,17 +19,11 @@ async fn the_simulated_platform_answers_as_this_host_does() {
     if let Some(difference) = &difference {
         println!("{difference}");
     }
+    let calls = (real.calls() as u64, "calls");
     let proof = Proof {
-        name: "host-and-simulation",
-        engine: "conformance",
         processes: Some(1),
-        crashes: None,
-        explored: real.calls() as u64,
-        unit: "calls",
-        bound: None,
-        took: begun.elapsed(),
-        verdict: if difference.is_none() { Verdict::Holds } else { Verdict::Violated },
-        expected: Verdict::Holds,
+        verdict: Verdict::of(difference.is_none()),
+        ..Proof::new("host-and-simulation", "conformance", calls, begun.elapsed())
     };
     println!("{}", proof.line());
     assert!(proof.is_as_expected(), "the simulated platform differs from the real one");

@@ -89,17 +89,12 @@ fn go_without(programs: &Programs, guard: &Guard) -> Result<bool, String> {
         println!("    behind: {behind}");
     }
     println!("    decisions: {}", units.noticed.unwrap_or_else(nobody));
+    let row = format!("guard-{}", guard.name);
     let proof = Proof {
-        name: &format!("guard-{}", guard.name),
-        engine: "control",
-        processes: None,
-        crashes: None,
-        explored: said.explored,
-        unit: "states",
         bound: said.bound.as_deref(),
-        took: begun.elapsed(),
         verdict,
         expected: if guard.behind.is_some() { Verdict::Holds } else { Verdict::Found },
+        ..Proof::new(&row, "control", (said.explored, "states"), begun.elapsed())
     };
     println!("{}", proof.line());
     Ok(proof.is_as_expected())
