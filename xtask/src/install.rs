@@ -8,25 +8,45 @@ use crate::step;
 use crate::stop::{Result, Stop};
 
 /// A package and the command that shows it works.
-struct Tool {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tool {
     package: &'static str,
     program: &'static str,
     proof: &'static [&'static str],
 }
 
-const TOOLS: [Tool; 2] = [
-    Tool { package: "qemu-system-x86", program: "qemu-system-x86_64", proof: &["--version"] },
-    Tool { package: "strace", program: "strace", proof: &["-o", "/dev/null", "true"] },
+const QEMU: Tool =
+    Tool { package: "qemu-system-x86", program: "qemu-system-x86_64", proof: &["--version"] };
+const STRACE: Tool =
+    Tool { package: "strace", program: "strace", proof: &["-o", "/dev/null", "true"] };
+
+/// What the demo and the tests need.
+pub(crate) const TESTS: &[Tool] = &[QEMU, STRACE];
+
+/// What the bench needs: itself, and its peers.
+pub(crate) const BENCH: &[Tool] = &[
+    QEMU,
+    STRACE,
+    Tool { package: "sqlite3", program: "sqlite3", proof: &["--version"] },
+    Tool { package: "valgrind", program: "valgrind", proof: &["--version"] },
+    Tool { package: "libvirt-daemon", program: "libvirtd", proof: &["--version"] },
+    Tool {
+        package: "libvirt-daemon-driver-qemu",
+        program: "sh",
+        proof: &["-c", "ls /usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so"],
+    },
+    Tool { package: "libvirt-clients", program: "virsh", proof: &["--version"] },
 ];
 
-/// Makes sure that every tool works; installs what is missing. Touches apt only then.
+/// Makes sure that every one of these works; installs what is missing. Touches apt only then.
 ///
 /// # Errors
 /// Something is missing and this user can't install it, or apt fails: exit 9, with the command to run.
-pub(crate) fn tools() -> Result<()> {
-    let missing = missing();
+pub(crate) fn tools(wanted: &[Tool]) -> Result<()> {
+    let missing = missing(wanted);
     if missing.is_empty() {
-        println!("here already: {}", TOOLS.map(|tool| tool.package).join(", "));
+        let packages: Vec<_> = wanted.iter().map(|tool| tool.package).collect();
+        println!("here already: {}", packages.join(", "));
         return Ok(());
     }
     if !rustix::process::geteuid().is_root() {
@@ -56,7 +76,7 @@ pub(crate) fn tools() -> Result<()> {
             missing.join(", ")
         )));
     }
-    match self::missing().as_slice() {
+    match self::missing(wanted).as_slice() {
         [] => Ok(()),
         still => {
             Err(Stop::environment(format!("installed, and does not work: {}", still.join(", "))))
@@ -64,8 +84,8 @@ pub(crate) fn tools() -> Result<()> {
     }
 }
 
-fn missing() -> Vec<&'static str> {
-    TOOLS
+fn missing(wanted: &[Tool]) -> Vec<&'static str> {
+    wanted
         .iter()
         .filter(|tool| !step::works(tool.program, tool.proof))
         .map(|tool| tool.package)

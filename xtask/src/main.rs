@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod counts;
 mod crash_lines;
 mod demo;
@@ -24,7 +25,7 @@ cargo xtask VERB
   prove     model checkers, crashes and power cuts over the production code [--deep] [--only NAME]
   mutants   whether the tests of protocol/ and locks/ see every small change of them; part of prove --deep
   guest     fetch and build the guest of the demo, and nothing else
-  bench     not built yet
+  bench     the product against its floor and its peers, in one table [--quick] [--only ROW] [--no-peers]
   xencheck  not built yet";
 
 fn main() -> ExitCode {
@@ -41,18 +42,18 @@ fn main() -> ExitCode {
 fn verb(arguments: &[&str]) -> Result<()> {
     match arguments {
         ["demo"] => {
-            install::tools()?;
+            install::tools(install::TESTS)?;
             demo::run(&guest::image()?)
         }
         ["test"] => test::run(),
         ["prove", rest @ ..] => prove::prove(rest),
         ["guest"] => {
-            install::tools()?;
+            install::tools(install::TESTS)?;
             guest::image().map(drop)
         }
         ["mutants"] => mutants::run(),
         ["sweep"] => demo::sweeper::sweep(),
-        ["bench"] => Err(Stop::usage("`bench` is not built yet: it has an issue of its own")),
+        ["bench", rest @ ..] => bench::run(rest),
         ["xencheck"] => Err(Stop::usage("`xencheck` is not built yet: it has an issue of its own")),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

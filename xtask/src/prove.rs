@@ -60,7 +60,7 @@ pub(crate) fn prove(arguments: &[&str]) -> Result<()> {
     let mut targets: BTreeSet<Target> = parts().filter_map(Part::target).cloned().collect();
     let needs_qemu = chosen.iter().any(|(suite, _)| suite.needs_qemu);
     if needs_qemu {
-        install::tools()?;
+        install::tools(install::TESTS)?;
         targets.insert(COMMAND);
     }
     if chosen.iter().any(|(suite, _)| suite.name == "mutants") {

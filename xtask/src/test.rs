@@ -12,7 +12,7 @@ use crate::{crash_lines, guest, install, step};
 /// The first part that fails.
 pub(crate) fn run() -> Result<()> {
     let began = Instant::now();
-    install::tools()?;
+    install::tools(install::TESTS)?;
     guest::image()?;
     step::run(&mut step::cargo(&["fmt", "--all", "--check"]))?;
     step::run(&mut step::cargo(&[

@@ -1,0 +1,9 @@
+//! Floors: each does the bare effects of a row, in under 100 lines, with nothing of the product.
+
+pub mod commit;
+pub mod disk;
+pub mod flock;
+pub mod journal;
+pub mod qmp;
+
+use crate::Result;

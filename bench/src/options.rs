@@ -1,0 +1,83 @@
+//! What a run was asked for.
+
+use std::path::PathBuf;
+
+use steadfast_bench::Result;
+
+use crate::bench::Bench;
+use crate::peer::Libvirt;
+use crate::row::{ROWS, Row};
+
+const USAGE: &str = "\
+steadfast-bench --command PROGRAM --results FILE [--quick] [--only ROW]… [--no-peers]
+  --quick      a tenth of the repetitions, once: shows that the rows work, and judges nothing
+  --only ROW   this row, or those that begin so
+  --no-peers   without libvirt";
+
+/// The words of the command line.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) quick: bool,
+    pub(crate) results: PathBuf,
+    command: PathBuf,
+    only: Vec<String>,
+    without_peers: bool,
+}
+
+impl Options {
+    pub(crate) fn parse(words: &[&str]) -> Result<Self> {
+        let mut options = Self::default();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or(USAGE);
+            match *word {
+                "--quick" => options.quick = true,
+                "--no-peers" => options.without_peers = true,
+                "--only" => options.only.push((*value()?).to_owned()),
+                "--command" => options.command = value()?.into(),
+                "--results" => options.results = value()?.into(),
+                _ => return Err(USAGE.into()),
+            }
+        }
+        if options.command.as_os_str().is_empty() || options.results.as_os_str().is_empty() {
+            return Err(USAGE.into());
+        }
+        Ok(options)
+    }
+
+    /// The rows that are wanted, in the order of the table.
+    pub(crate) fn rows(&self) -> Result<Vec<&'static Row>> {
+        let is_wanted = |row: &&Row| {
+            self.only.is_empty() || self.only.iter().any(|name| row.name.starts_with(name))
+        };
+        let rows: Vec<_> = ROWS.iter().filter(is_wanted).collect();
+        if rows.is_empty() {
+            let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
+            return Err(format!("no such row; there are {}", names.join(", ")).into());
+        }
+        Ok(rows)
+    }
+
+    pub(crate) fn bench(&self) -> Result<Bench> {
+        let itself = std::env::current_exe()?;
+        let is_asked = self.rows()?.iter().any(|row| row.has_peer) && !self.without_peers;
+        Ok(Bench {
+            quick: self.quick,
+            command: self.command.clone(),
+            bare_attach: itself.with_file_name("bare-attach"),
+            itself,
+            libvirt: if is_asked { peer() } else { None },
+        })
+    }
+}
+
+/// That there is none is told: its figures are not measured then.
+fn peer() -> Option<Libvirt> {
+    match Libvirt::start() {
+        Ok(libvirt) => Some(libvirt),
+        Err(error) => {
+            println!("!! libvirt is not measured: {error}");
+            None
+        }
+    }
+}

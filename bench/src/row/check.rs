@@ -1,0 +1,112 @@
+//! check: records against 50 live QEMUs.
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+use steadfast::Repair;
+use steadfast_bench::Result;
+use steadfast_bench::bare::qmp::Qmp;
+
+use crate::bench::Bench;
+use crate::measure::{Ratio, Role, Side, timed};
+use crate::outcome::{Limit, Outcome};
+use crate::scene::{Scene, disk};
+
+const DEVICES: usize = 8;
+/// QEMUs to one thread of the floor, which asks all of them before it reads of any.
+const TO_ONE_THREAD: usize = 7;
+const FLOOR: &str = "raw queries";
+
+pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
+    let count = if bench.quick { 8 } else { 50 };
+    let scene = Scene::new()?;
+    let mut asked = Vec::new();
+    for number in 0..count {
+        let domain = format!("vm{number}");
+        let mut devices = Map::new();
+        for at in 0..DEVICES {
+            let image = scene.image(&format!("{domain}-{at}"))?;
+            devices.insert(format!("disk{at}"), disk("scsi", &image));
+        }
+        scene.start(&domain, Value::Object(devices))?;
+        let address = scene.monitor_path(&domain)?;
+        let queries = queries(&address)?;
+        asked.push(Asked { address, queries });
+    }
+    let ours = || {
+        let check = scene.host.check(&[], Repair::No, &scene.request);
+        let (spent, report) = timed(|| Ok(scene.runtime.block_on(check)?))?;
+        if report.clean && report.domains == count {
+            return Ok(spent);
+        }
+        Err(format!("check found {:?}", report.findings).into())
+    };
+    let floor = || Ok(timed(|| ask_all(&asked))?.0);
+    let sides =
+        vec![Side::new("steadfast", Role::Product, ours), Side::new(FLOOR, Role::Floor, floor)];
+    let ratio = Ratio { above: "steadfast", below: FLOOR, limit: Limit::AtMost(1.3) };
+    let name = format!("check {count} x {DEVICES}");
+    Ok(vec![bench.compare(&name, sides, &[ratio], (30, 30))?])
+}
+
+/// A QEMU and all that has to be asked to know what it has.
+struct Asked {
+    address: PathBuf,
+    queries: Vec<String>,
+}
+
+/// The inventory, and where each device is: as many queries as the machine has things to ask about.
+fn queries(address: &std::path::Path) -> Result<Vec<String>> {
+    let query = |command: &str, arguments: Value| {
+        json!({"execute": command, "arguments": arguments}).to_string()
+    };
+    let peripheral = query("qom-list", json!({"path": "/machine/peripheral"}));
+    let mut queries = vec![
+        query("query-status", json!({})),
+        peripheral.clone(),
+        query("qom-list", json!({"path": "/machine/peripheral-anon"})),
+        query("query-named-block-nodes", json!({"flat": true})),
+        query("query-block", json!({})),
+        query("qom-list", json!({"path": "/objects"})),
+        query("query-fdsets", json!({})),
+        query("human-monitor-command", json!({"command-line": "info network"})),
+    ];
+    let mut qmp = Qmp::connect(address)?;
+    qmp.send(&[&peripheral], None)?;
+    let listed: Value = serde_json::from_str(qmp.reply()?)?;
+    for entry in listed["return"].as_array().into_iter().flatten() {
+        let properties: &[&str] = match entry["type"].as_str() {
+            Some("child<scsi-hd>") => &["parent_bus", "scsi-id", "lun", "serial"],
+            Some(kind) if kind.starts_with("child<") => &["parent_bus", "addr"],
+            _ => continue,
+        };
+        let path = format!("/machine/peripheral/{}", entry["name"].as_str().unwrap_or_default());
+        let get = |property: &&str| query("qom-get", json!({"path": path, "property": property}));
+        queries.extend(properties.iter().map(get));
+    }
+    Ok(queries)
+}
+
+fn ask_all(asked: &[Asked]) -> Result<()> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            asked.chunks(TO_ONE_THREAD).map(|some| scope.spawn(move || ask(some))).collect();
+        for thread in threads {
+            thread.join().map_err(|_| "a thread panicked")??;
+        }
+        Ok(())
+    })
+}
+
+fn ask(some: &[Asked]) -> Result<()> {
+    let mut connections = Vec::new();
+    for one in some {
+        let mut qmp = Qmp::connect(&one.address)?;
+        qmp.send(&one.queries.iter().map(String::as_str).collect::<Vec<_>>(), None)?;
+        connections.push(qmp);
+    }
+    for (one, qmp) in some.iter().zip(&mut connections) {
+        one.queries.iter().try_for_each(|_| qmp.reply().map(drop))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! fast lock: alone, as the frame of a read, and between eight processes.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use steadfast_bench::Result;
+use steadfast_bench::bare::commit::Ledger;
+use steadfast_bench::bare::flock::Flock;
+use steadfast_locks::{Fast, Level, LockTable, OwnerNote};
+use steadfast_store::{Commit, Request, StoreError};
+
+use super::record::{Records, device};
+use crate::bench::Bench;
+use crate::measure::{Ratio, Role, Side, timed};
+use crate::outcome::{Figure, Limit, Outcome};
+use crate::sample::percentile;
+use crate::scene::disk_folder;
+
+/// So many to one look at the clock.
+const BATCH: u32 = 100;
+const PROCESSES: usize = 8;
+const HOLD: Duration = Duration::from_micros(100);
+
+pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
+    Ok(vec![alone(bench)?, read(bench)?, contended(bench)?])
+}
+
+/// The mean of a batch.
+fn batch(mut call: impl FnMut() -> Result<()>) -> Result<Duration> {
+    let (spent, ()) = timed(|| (0..BATCH).try_for_each(|_| call()))?;
+    Ok(spent / BATCH)
+}
+
+fn alone(bench: &Bench) -> Result<Outcome> {
+    let folder = disk_folder()?;
+    let (path, table) = (folder.path().join("fast"), LockTable::new());
+    let flock = Flock::open(&folder.path().join("flock"))?;
+    let ours = move || {
+        batch(|| {
+            let note = OwnerNote::new("vm", "bench", "section");
+            drop(table.acquire_blocking(&path, Fast::NAME, note, None)?);
+            Ok(())
+        })
+    };
+    let bare = move || {
+        batch(|| {
+            flock.lock()?;
+            flock.unlock()
+        })
+    };
+    let sides = vec![
+        Side::new("steadfast", Role::Product, ours),
+        Side::new("flock pair", Role::Floor, bare),
+    ];
+    let ratio = Ratio { above: "steadfast", below: "flock pair", limit: Limit::AtMost(4.0) };
+    bench.compare("fast lock alone", sides, &[ratio], (1000, 1000))
+}
+
+fn read(bench: &Bench) -> Result<Outcome> {
+    let folder = disk_folder()?;
+    let records = Records::open(folder.path())?;
+    let uuid = records.define(1, 8)?;
+    let mut ledger = Ledger::open(&folder.path().join("floor.db"))?;
+    let row = device(3);
+    ledger.fill(8, &format!("{}{}", row.spec, row.place))?;
+    let ours = || {
+        batch(|| {
+            let held = records.fast(uuid)?;
+            let request = Request::new(uuid, Commit::Intent).verb("bench").keep(Box::new(held));
+            let read = records.store.section_blocking(request, |section| {
+                Ok::<_, StoreError>(section.device("disk3")?.is_some())
+            })?;
+            if read { Ok(()) } else { Err("the device is not recorded".into()) }
+        })
+    };
+    let bare = move || batch(|| ledger.get(3).map(drop));
+    let sides =
+        vec![Side::new("steadfast", Role::Product, ours), Side::new("SELECT", Role::Floor, bare)];
+    let ratio = Ratio { above: "steadfast", below: "SELECT", limit: Limit::AtMost(2.0) };
+    bench.compare("read section", sides, &[ratio], (300, 300))
+}
+
+fn contended(bench: &Bench) -> Result<Outcome> {
+    let time = if bench.quick { 300 } else { 3000 };
+    let ours = Waits::of(bench, "steadfast", time)?;
+    let flock = Waits::of(bench, "flock", time)?;
+    Ok(Outcome::of_figures(
+        "fast lock, 8 processes",
+        vec![
+            Figure::new(
+                "overtaken at most, times",
+                ours.overtaken,
+                Limit::AtMost(PROCESSES as f64),
+            ),
+            Figure::new("p99 wait / mean wait", ours.p99 / ours.mean, Limit::AtMost(1.3)),
+            Figure::new("mean wait, us", ours.mean, Limit::Told),
+            Figure::new("flock: overtaken at most, times", flock.overtaken, Limit::Told),
+            Figure::new("flock: p99 wait / mean wait", flock.p99 / flock.mean, Limit::Told),
+        ],
+    ))
+}
+
+/// What all contenders saw together.
+struct Waits {
+    overtaken: f64,
+    mean: f64,
+    p99: f64,
+}
+
+impl Waits {
+    fn of(bench: &Bench, mode: &str, milliseconds: u64) -> Result<Self> {
+        let folder = disk_folder()?;
+        File::create(folder.path().join("grants"))?.write_all_at(&[0; 8], 0)?;
+        let (path, time) = (folder.path().display().to_string(), milliseconds.to_string());
+        let words: Vec<_> = (0..PROCESSES).map(|_| vec!["contend", mode, &path, &time]).collect();
+        let (mut waits, mut overtaken) = (Vec::new(), 0.0_f64);
+        for line in crowd(&bench.itself, &words)? {
+            let (wait, passed) = line.split_once(' ').ok_or("a contender said something else")?;
+            waits.push(wait.parse::<f64>()?);
+            overtaken = overtaken.max(passed.parse()?);
+        }
+        let mean = waits.iter().sum::<f64>() / waits.len().max(1) as f64;
+        Ok(Self { overtaken, mean, p99: percentile(&waits, 99) })
+    }
+}
+
+/// Starts this program once for each list of words, lets all of them begin at one time, and gives what they said.
+pub(super) fn crowd(program: &Path, words: &[Vec<&str>]) -> Result<Vec<String>> {
+    let start = |words: &Vec<&str>| {
+        let mut command = Command::new(program);
+        command.arg("role").args(words).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.spawn()
+    };
+    let mut children: Vec<Child> = words.iter().map(start).collect::<std::io::Result<_>>()?;
+    let mut outputs = Vec::new();
+    for child in &mut children {
+        let mut output = BufReader::new(child.stdout.take().ok_or("no output")?);
+        output.read_line(&mut String::new())?;
+        outputs.push(output);
+    }
+    for child in &mut children {
+        child.stdin.take().ok_or("no input")?.write_all(b"\n")?;
+    }
+    let readers: Vec<_> = outputs
+        .into_iter()
+        .map(|output| {
+            std::thread::spawn(move || output.lines().collect::<std::io::Result<Vec<_>>>())
+        })
+        .collect();
+    let mut lines = Vec::new();
+    for reader in readers {
+        lines.extend(reader.join().map_err(|_| "a reader panicked")??);
+    }
+    for mut child in children {
+        let status = child.wait()?;
+        if !status.success() {
+            return Err(format!("a contender ended with {status}").into());
+        }
+    }
+    Ok(lines)
+}
+
+/// Says that this process is ready, and waits for the others.
+pub(super) fn ready() -> Result<()> {
+    println!("ready");
+    std::io::stdin().read_line(&mut String::new())?;
+    Ok(())
+}
+
+/// How often a lock was given so far, to whomever. Written under that lock alone.
+pub(super) struct Grants(File);
+
+impl Grants {
+    pub(super) fn open(folder: &Path) -> Result<Self> {
+        Ok(Self(File::options().read(true).write(true).open(folder.join("grants"))?))
+    }
+
+    pub(super) fn now(&self) -> std::io::Result<u64> {
+        let mut bytes = [0; 8];
+        self.0.read_exact_at(&mut bytes, 0)?;
+        Ok(u64::from_ne_bytes(bytes))
+    }
+
+    /// Counts one, and says how many there were between `before` and it.
+    pub(super) fn count(&self, before: u64) -> std::io::Result<u64> {
+        let now = self.now()?;
+        self.0.write_all_at(&(now + 1).to_ne_bytes(), 0)?;
+        Ok(now.saturating_sub(before))
+    }
+}
+
+/// `contend MODE FOLDER MILLISECONDS`: takes the lock again and again, and says of each wait how long it was and how many others
+/// were served in it.
+pub(super) fn contend(words: &[&str]) -> Result<()> {
+    let [mode, folder, milliseconds] = words else { return Err("contend MODE FOLDER MS".into()) };
+    let folder = Path::new(folder);
+    let grants = Grants::open(folder)?;
+    let (table, path) = (LockTable::new(), folder.join("fast"));
+    let flock = Flock::open(&folder.join("flock"))?;
+    let time = Duration::from_millis(milliseconds.parse()?);
+    let mut seen = Vec::new();
+    ready()?;
+    let until = Instant::now() + time;
+    while Instant::now() < until {
+        let before = grants.now()?;
+        let began = Instant::now();
+        let held = match *mode {
+            "steadfast" => {
+                let note = OwnerNote::new("vm", "bench", "section");
+                Some(table.acquire_blocking(&path, Fast::NAME, note, None)?)
+            }
+            _ => {
+                flock.lock()?;
+                None
+            }
+        };
+        let waited = began.elapsed();
+        let passed = grants.count(before)?;
+        let busy = Instant::now() + HOLD;
+        while Instant::now() < busy {
+            std::hint::spin_loop();
+        }
+        match held {
+            Some(held) => drop(held),
+            None => flock.unlock()?,
+        }
+        seen.push((waited.as_secs_f64() * 1e6, passed));
+    }
+    let mut output = std::io::stdout().lock();
+    for (waited, passed) in seen {
+        writeln!(output, "{waited:.1} {passed}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! recovery: after kill -9 of an attach, until the next attach is done.
+
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Signal, getpid, kill_process};
+use serde_json::Value;
+use steadfast::{Host, Options, Plan, Progress, Request};
+use steadfast_bench::Result;
+
+use super::attach::DISKS;
+use super::disks::{Recorded, start};
+use crate::bench::Bench;
+use crate::measure::{Ratio, Role, Side, Subject, timed};
+use crate::outcome::{Limit, Outcome};
+use crate::scene::{Scene, disk};
+
+const PLAIN: &str = "plain attach";
+
+pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
+    // Before QEMU heard of it, and after QEMU did it and before the record says so.
+    ["effect", "settle"].into_iter().map(|stage| killed(bench, stage)).collect()
+}
+
+fn killed(bench: &Bench, stage: &'static str) -> Result<Outcome> {
+    let scene = Scene::new()?;
+    start(&scene, "ours", "scsi")?;
+    start(&scene, "plain", "scsi")?;
+    let ours = Recovered { bench, scene: &scene, stage };
+    let plain = Recorded::new(&scene, "plain", "scsi", DISKS)?;
+    let mut sides =
+        vec![Side::new("steadfast", Role::Product, ours), Side::new(PLAIN, Role::Floor, plain)];
+    if let Some(libvirt) = &bench.libvirt {
+        sides.push(libvirt.restart_side());
+    }
+    let ratios = [
+        Ratio { above: "steadfast", below: PLAIN, limit: Limit::AtMost(2.0) },
+        Ratio { above: "libvirtd restart", below: "steadfast", limit: Limit::AtLeast(100.0) },
+    ];
+    bench.compare(&format!("recovery, killed at {stage}"), sides, &ratios, (60, 1))
+}
+
+struct Recovered<'a> {
+    bench: &'a Bench,
+    scene: &'a Scene,
+    stage: &'static str,
+}
+
+impl Subject for Recovered<'_> {
+    fn once(&mut self) -> Result<Duration> {
+        let (lost, next) = (self.scene.image("lost")?, self.scene.image("next")?);
+        let mut victim = Command::new(&self.bench.itself);
+        victim.args(["role", "die"]).arg(self.scene.state()).arg(self.scene.run()).arg(lost);
+        let status = victim.arg(self.stage).stdin(Stdio::null()).status()?;
+        if status.success() {
+            return Err("the attach that was to be killed went through".into());
+        }
+        let plan = vec![("next".to_owned(), disk("scsi", &next))];
+        Ok(timed(|| self.scene.attach("ours", plan))?.0)
+    }
+
+    fn undo(&mut self) -> Result<()> {
+        let shown = self.scene.runtime.block_on(self.scene.host.show("ours"))?;
+        let ids = shown.devices.into_iter().map(|device| device.id);
+        self.scene.detach("ours", ids.filter(|id| id != "first").collect())
+    }
+}
+
+/// `die STATE RUN IMAGE STAGE`: attaches, and is killed as soon as the verb has come to that stage.
+pub(super) fn die(words: &[&str]) -> Result<()> {
+    let [state, run, image, stage] = words else { return Err("die STATE RUN IMAGE STAGE".into()) };
+    let last = (*stage).to_owned();
+    let kill_at = move |progress| {
+        if matches!(progress, Progress::Stage(stage) if stage == last) {
+            // Never refused of a process to itself.
+            let _ = kill_process(getpid(), Signal::KILL);
+        }
+    };
+    let request = Request { progress: Some(Arc::new(kill_at)), ..Request::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let plan: Vec<(String, Value)> = vec![("lost".to_owned(), disk("scsi", image.as_ref()))];
+    runtime.block_on(async {
+        let host = Host::open(Options::new(*state, *run)).await?;
+        host.attach("ours", plan, Plan::Whole, &request).await
+    })?;
+    Ok(())
+}

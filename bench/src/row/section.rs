@@ -1,0 +1,128 @@
+//! record update, durable: a fast section and its commit.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use steadfast_bench::Result;
+use steadfast_bench::bare::commit::{Ledger, Level};
+use uuid::Uuid;
+
+use super::record::{Records, device, document};
+use crate::bench::Bench;
+use crate::interpose::flushes;
+use crate::measure::{Ratio, Role, Side, Subject, timed};
+use crate::outcome::{Figure, Limit, Outcome};
+use crate::scene::disk_folder;
+
+const FLOOR: &str = "SQLite WAL FULL";
+const FEW: &str = "steadfast, 8 devices";
+const MANY: &str = "steadfast, 128 devices";
+const LIBXL: &str = "libxl's layout, 128 devices";
+
+pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
+    Ok(vec![update(bench)?, width(bench)?, flushes_of_many(bench)?])
+}
+
+fn update(bench: &Bench) -> Result<Outcome> {
+    let folder = disk_folder()?;
+    let records = Records::open(&folder.path().join("ours"))?;
+    let uuid = records.define(1, 8)?;
+    let mut ledger = Ledger::open(&folder.path().join("floor.db"))?;
+    // The bytes of the rows that a section writes: the domain's and the device's.
+    let device = device(3);
+    let text = format!("{}{}{}", document("vm1"), device.spec, device.place);
+    ledger.fill(8, &text)?;
+    let sides = vec![
+        Side::new("steadfast", Role::Product, Section { records: &records, uuid }),
+        Side::new(FLOOR, Role::Floor, move || Ok(timed(|| ledger.put(3, &text, Level::Full))?.0)),
+    ];
+    let ratio = Ratio { above: "steadfast", below: FLOOR, limit: Limit::AtMost(1.25) };
+    bench.compare("record update", sides, &[ratio], (2000, 2000))
+}
+
+fn width(bench: &Bench) -> Result<Outcome> {
+    let folder = disk_folder()?;
+    let records = Records::open(&folder.path().join("ours"))?;
+    let (few, many) = (records.define(1, 8)?, records.define(2, 128)?);
+    let libxl = Libxl::create(folder.path().join("libxl-json"), 128)?;
+    let sides = vec![
+        Side::new(MANY, Role::Product, Section { records: &records, uuid: many }),
+        Side::new(FEW, Role::Floor, Section { records: &records, uuid: few }),
+        Side::new(LIBXL, Role::Peer, libxl),
+    ];
+    let ratios = [
+        Ratio { above: MANY, below: FEW, limit: Limit::AtMost(1.2) },
+        Ratio { above: LIBXL, below: MANY, limit: Limit::AtLeast(5.0) },
+    ];
+    bench.compare("record update, 8 and 128", sides, &ratios, (1000, 1000))
+}
+
+/// Every flush of a long process, those of checkpoints apart: a checkpoint is two, and may come once in 500 verbs.
+fn flushes_of_many(bench: &Bench) -> Result<Outcome> {
+    let folder = disk_folder()?;
+    let records = Records::open(folder.path())?;
+    let uuid = records.define(1, 8)?;
+    records.change(uuid, "disk3")?;
+    let verbs = bench.times(1000);
+    let before = flushes();
+    for _ in 0..verbs {
+        records.change(uuid, "disk3")?;
+    }
+    let more = (flushes() - before) as f64 - verbs as f64;
+    // Two flushes of a checkpoint and one of the log that begins anew after it.
+    let allowed = 3.0 * (verbs as f64 / 500.0).ceil();
+    let what = format!("flushes beyond one for each of {verbs} sections");
+    Ok(Outcome::of_figures(
+        "flushes, one long process",
+        vec![Figure::new(what, more, Limit::AtMost(allowed))],
+    ))
+}
+
+struct Section<'a> {
+    records: &'a Records,
+    uuid: Uuid,
+}
+
+impl Subject for Section<'_> {
+    fn once(&mut self) -> Result<Duration> {
+        Ok(timed(|| self.records.change(self.uuid, "disk3"))?.0)
+    }
+}
+
+/// How libxl keeps a domain: one JSON file, read whole, written whole beside itself, renamed, never flushed.
+struct Libxl {
+    path: PathBuf,
+    turn: u64,
+}
+
+impl Libxl {
+    fn create(path: PathBuf, devices: usize) -> Result<Self> {
+        let disks: Vec<Value> = (0..devices)
+            .map(|at| {
+                let row = device(at);
+                let spec: Value = serde_json::from_str(&row.spec)?;
+                let place: Value = serde_json::from_str(&row.place)?;
+                Ok(json!({"id": row.id, "turn": 0, "spec": spec, "place": place}))
+            })
+            .collect::<Result<_>>()?;
+        let document: Value = serde_json::from_str(&document("vm2"))?;
+        let whole = json!({"c_info": document, "disks": disks});
+        std::fs::write(&path, serde_json::to_string_pretty(&whole)?)?;
+        Ok(Self { path, turn: 0 })
+    }
+}
+
+impl Subject for Libxl {
+    fn once(&mut self) -> Result<Duration> {
+        self.turn += 1;
+        let change = || {
+            let mut whole: Value = serde_json::from_slice(&std::fs::read(&self.path)?)?;
+            whole["disks"][3]["turn"] = self.turn.into();
+            let beside = self.path.with_extension("new");
+            std::fs::write(&beside, serde_json::to_string_pretty(&whole)?)?;
+            Ok(std::fs::rename(&beside, &self.path)?)
+        };
+        Ok(timed(change)?.0)
+    }
+}
