@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use steadfast_bench::Result;
 
+use crate::guest::Guest;
 use crate::measure::{Amount, Ratio, Side, compare};
 use crate::outcome::Outcome;
 use crate::peer::Libvirt;
@@ -19,6 +20,8 @@ pub(crate) struct Bench {
     pub(crate) bare_attach: PathBuf,
     /// This program, for rows with several processes.
     pub(crate) itself: PathBuf,
+    /// What a VM boots where a row needs a guest.
+    pub(crate) guest: Option<Guest>,
     /// A libvirtd of our own, where there is one.
     pub(crate) libvirt: Option<Libvirt>,
 }

@@ -12,6 +12,7 @@
 #![deny(unsafe_code)]
 
 mod bench;
+mod guest;
 #[expect(unsafe_code, reason = "functions of the C library are replaced")]
 mod interpose;
 mod measure;
@@ -23,6 +24,9 @@ mod row;
 mod sample;
 mod scene;
 mod table;
+#[expect(unsafe_code, reason = "a call that no library wraps")]
+mod usage;
+mod watch;
 
 use std::process::ExitCode;
 use std::time::Instant;

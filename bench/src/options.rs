@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use steadfast_bench::Result;
 
 use crate::bench::Bench;
+use crate::guest::Guest;
 use crate::peer::Libvirt;
 use crate::row::{ROWS, Row};
 
 const USAGE: &str = "\
-steadfast-bench --command PROGRAM --results FILE [--quick] [--only ROW]… [--no-peers]
+steadfast-bench --command PROGRAM --results FILE [--guest KERNEL INITRD] [--quick] [--only ROW]… [--no-peers]
   --quick      a tenth of the repetitions, once: shows that the rows work, and judges nothing
   --only ROW   this row, or those that begin so
   --no-peers   without libvirt";
@@ -20,6 +21,7 @@ pub(crate) struct Options {
     pub(crate) quick: bool,
     pub(crate) results: PathBuf,
     command: PathBuf,
+    guest: Option<Guest>,
     only: Vec<String>,
     without_peers: bool,
 }
@@ -29,11 +31,15 @@ impl Options {
         let mut options = Self::default();
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            let mut value = || words.next().ok_or(USAGE);
+            let mut value = || -> Result<&&str> { Ok(words.next().ok_or(USAGE)?) };
             match *word {
                 "--quick" => options.quick = true,
                 "--no-peers" => options.without_peers = true,
                 "--only" => options.only.push((*value()?).to_owned()),
+                "--guest" => {
+                    let (kernel, initrd) = (value()?.into(), value()?.into());
+                    options.guest = Some(Guest { kernel, initrd });
+                }
                 "--command" => options.command = value()?.into(),
                 "--results" => options.results = value()?.into(),
                 _ => return Err(USAGE.into()),
@@ -66,6 +72,7 @@ impl Options {
             command: self.command.clone(),
             bare_attach: itself.with_file_name("bare-attach"),
             itself,
+            guest: self.guest.clone(),
             libvirt: if is_asked { peer() } else { None },
         })
     }

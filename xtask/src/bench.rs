@@ -7,7 +7,7 @@ use serde_json::Value;
 use steadfast_tests::{Profile, build};
 
 use crate::stop::{Result, Stop};
-use crate::{install, step};
+use crate::{guest, install, step};
 
 /// Installs what is missing, builds everything as it is shipped, and measures.
 ///
@@ -15,6 +15,7 @@ use crate::{install, step};
 /// A figure was not reached, or could not be measured.
 pub(crate) fn run(words: &[&str]) -> Result<()> {
     install::tools(install::BENCH)?;
+    let guest = guest::image()?;
     println!("\n== building the command and the bench (release)");
     let command = build(Profile::Release)?;
     let program = program()?;
@@ -25,7 +26,8 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         false => step::target().join("bench/results.json"),
     };
     let mut bench = Command::new(program);
-    bench.arg("--command").arg(command).arg("--results").arg(results).args(words);
+    bench.arg("--command").arg(command).arg("--results").arg(results);
+    bench.arg("--guest").arg(guest.kernel).arg(guest.initrd).args(words);
     bench.current_dir(step::root());
     step::run(&mut bench).map(drop)
 }

@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::ptr;
 use std::sync::OnceLock;
 
+use steadfast::Boot;
 use steadfast_bench::Result;
 
 /// `VIR_DOMAIN_AFFECT_LIVE | VIR_DOMAIN_AFFECT_CONFIG`: the running VM, and what is kept of it.
@@ -94,14 +95,15 @@ impl Connection {
         if raw.is_null() { Err(refused("connect", functions)) } else { Ok(Self { functions, raw }) }
     }
 
-    /// Records a VM and starts it with its vCPUs stopped.
-    pub(crate) fn start(&self, xml: &str) -> Result<()> {
+    /// Records a VM and starts it.
+    pub(crate) fn start(&self, xml: &str, boot: Boot) -> Result<()> {
         let xml = CString::new(xml)?;
         // SAFETY: the connection is open, the text ends with a zero byte.
         let raw = unsafe { (self.functions.define)(self.raw, xml.as_ptr()) };
         let domain = self.own(raw, "define")?;
+        let flags = if boot == Boot::Paused { PAUSED } else { 0 };
         // SAFETY: the domain is ours until it is dropped.
-        domain.done("start", unsafe { (self.functions.create)(domain.raw, PAUSED) })
+        domain.done("start", unsafe { (self.functions.create)(domain.raw, flags) })
     }
 
     pub(crate) fn domain(&self, name: &str) -> Result<Domain<'_>> {
@@ -125,6 +127,9 @@ impl Connection {
         Ok(Domain { connection: self, raw })
     }
 }
+
+// SAFETY: libvirt serialises the calls on a connection.
+unsafe impl Send for Connection {}
 
 impl Drop for Connection {
     fn drop(&mut self) {

@@ -3,21 +3,22 @@
 //! It lives in namespaces of its own: what it calls `/etc/libvirt` is a folder of the bench on the disk, so that its flushes cost
 //! what they cost; and when the bench ends, however it ends, the kernel ends all of it.
 
-use std::ffi::CString;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::fs::inotify;
 use rustix::process::{WaitOptions, wait};
+use steadfast::Boot;
 use steadfast_bench::Result;
 use steadfast_tests::Process;
 use tempfile::TempDir;
 
 use super::api::Connection;
+use crate::guest::{APPEND, Guest};
 use crate::scene::disk_folder;
+use crate::watch::Watch;
 
 /// Folders that libvirt knows by name, and ours in their place.
 const FOLDERS: [(&str, &str); 5] = [
@@ -76,8 +77,8 @@ impl Libvirt {
         unshare.arg(std::env::current_exe()?).args(["role", "supervise"]).arg(folder.path());
         unshare.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let libvirt = Self { folder, supervisor: unshare.spawn()?, made };
-        let connection = libvirt.connect(&watch)?;
-        connection.start(&libvirt.machine("bench")?)?;
+        let connection = libvirt.connect(&watch, None)?;
+        connection.start(&libvirt.machine("bench", None)?, Boot::Paused)?;
         Ok(libvirt)
     }
 
@@ -101,38 +102,64 @@ impl Libvirt {
     }
 
     /// The machine of the product's VMs, as libvirt has it: with both controllers, a disk and an empty drive.
-    pub(crate) fn machine(&self, name: &str) -> Result<String> {
+    fn machine(&self, name: &str, guest: Option<&Guest>) -> Result<String> {
         let first = self.image(&format!("{name}-first"))?;
+        let mut boot = String::new();
+        let mut serial = String::new();
+        if let Some(guest) = guest {
+            boot = format!(
+                "<kernel>{}</kernel><initrd>{}</initrd><cmdline>{APPEND}</cmdline>",
+                guest.kernel.display(),
+                guest.initrd.display()
+            );
+            let log = self.path(&format!("{name}.serial"));
+            serial = format!("<serial type='file'><source path='{}'/></serial>", log.display());
+        }
+        let memory = if guest.is_some() { 128 } else { 64 };
         Ok(format!(
-            "<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>\
-             <os><type arch='x86_64' machine='q35'>hvm</type></os><devices>\
+            "<domain type='qemu'><name>{name}</name><memory unit='MiB'>{memory}</memory><vcpu>1</vcpu>\
+             <os><type arch='x86_64' machine='q35'>hvm</type>{boot}</os><features><acpi/></features><devices>\
              <emulator>/usr/bin/qemu-system-x86_64</emulator>\
              <controller type='scsi' index='0' model='virtio-scsi'/>\
              <controller type='usb' index='0' model='qemu-xhci'/>\
              <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{}'/>\
              <target dev='sda' bus='scsi'/></disk>\
              <disk type='file' device='cdrom'><driver name='qemu' type='raw'/><target dev='sdz' bus='scsi'/>\
-             <readonly/></disk><memballoon model='none'/></devices></domain>",
+             <readonly/></disk>{serial}<memballoon model='none'/></devices></domain>",
             first.display()
         ))
+    }
+
+    /// Starts a VM and waits for its guest.
+    pub(crate) fn boot(&self, name: &str, guest: &Guest) -> Result<()> {
+        let watch = Watch::on(self.folder.path())?;
+        self.open()?.start(&self.machine(name, Some(guest))?, Boot::Run)?;
+        guest.ready(&watch, &self.path(&format!("{name}.serial")))
     }
 
     /// kill -9, and the time until its successor lists the VMs.
     pub(crate) fn restart(&self) -> Result<Duration> {
         let count = self.open()?.count()?;
-        let watch = Watch::on(&self.path("run"))?;
+        let (watch, before) = (Watch::on(&self.path("run"))?, self.socket());
         let victim = self.daemon()?;
         let began = Instant::now();
         victim.kill()?;
-        let listed = self.connect(&watch)?.count()?;
+        let listed = self.connect(&watch, before)?.count()?;
         let spent = began.elapsed();
         if listed == count { Ok(spent) } else { Err(format!("{listed} VMs of {count}").into()) }
     }
 
-    /// Connects as soon as there is a socket; the daemon answers when it is ready.
-    fn connect(&self, watch: &Watch) -> Result<Connection> {
+    /// Which file the socket is, and since when: the number alone may be used again.
+    fn socket(&self) -> Option<(u64, i64, i64)> {
+        let socket = fs::metadata(self.path("run").join(SOCKET)).ok()?;
+        Some((socket.ino(), socket.ctime(), socket.ctime_nsec()))
+    }
+
+    /// Connects as soon as there is a socket other than that one; the daemon answers when it is ready.
+    fn connect(&self, watch: &Watch, before: Option<(u64, i64, i64)>) -> Result<Connection> {
         let until = Instant::now() + PATIENCE;
-        watch.created(SOCKET, until)?;
+        let is_there = || self.socket().is_some_and(|socket| Some(socket) != before);
+        watch.until(is_there, until).map_err(|error| format!("libvirtd's socket: {error}"))?;
         loop {
             // Between the bind and the listen of a socket nobody can connect.
             match self.open() {
@@ -166,40 +193,6 @@ impl Drop for Libvirt {
         for folder in &self.made {
             // Not ours to remove where something else came to lie in it.
             drop(fs::remove_dir(folder));
-        }
-    }
-}
-
-/// Files that come into a folder.
-struct Watch(std::os::fd::OwnedFd);
-
-impl Watch {
-    fn on(folder: &Path) -> Result<Self> {
-        let descriptor = inotify::init(inotify::CreateFlags::CLOEXEC)?;
-        inotify::add_watch(&descriptor, folder, inotify::WatchFlags::CREATE)?;
-        Ok(Self(descriptor))
-    }
-
-    /// Waits until there is a new file of this name.
-    fn created(&self, name: &str, until: Instant) -> Result<()> {
-        let name = CString::new(name)?;
-        let mut space = [std::mem::MaybeUninit::uninit(); 4096];
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let timeout = rustix::event::Timespec::try_from(left).ok();
-            let mut waiting = [rustix::event::PollFd::new(&self.0, rustix::event::PollFlags::IN)];
-            if rustix::event::poll(&mut waiting, timeout.as_ref())? == 0 {
-                return Err(format!("libvirtd made no {}", name.to_string_lossy()).into());
-            }
-            let mut events = inotify::Reader::new(&self.0, &mut space);
-            loop {
-                if events.next()?.file_name() == Some(name.as_c_str()) {
-                    return Ok(());
-                }
-                if events.is_buffer_empty() {
-                    break;
-                }
-            }
         }
     }
 }

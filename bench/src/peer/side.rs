@@ -39,6 +39,35 @@ impl Libvirt {
         Ok(Side::new(name, Role::Peer, Detached(Disks::new(self, DOMAIN, "scsi", count)?)))
     }
 
+    /// As many VMs at once as there are names, each with a connection of its own: attach and detach, so often.
+    pub(crate) fn crowd_side(&self, names: &[String], bus: &str, pairs: usize) -> Result<Side<'_>> {
+        let (libvirt, bus, names) = (self, bus.to_owned(), names.to_vec());
+        Ok(Side::new("libvirt", Role::Peer, move || {
+            let mut disks = Vec::new();
+            for name in &names {
+                disks.push(Disks::new(libvirt, name, &bus, 1)?);
+            }
+            let began = std::time::Instant::now();
+            std::thread::scope(|scope| {
+                let threads: Vec<_> = disks
+                    .iter_mut()
+                    .map(|disks| {
+                        scope.spawn(move || {
+                            (0..pairs).try_for_each(|_| {
+                                disks.attach()?;
+                                disks.detach()
+                            })
+                        })
+                    })
+                    .collect();
+                for thread in threads {
+                    thread.join().map_err(|_| "a thread panicked")??;
+                }
+                Ok(began.elapsed())
+            })
+        }))
+    }
+
     /// `virDomainUpdateDeviceFlags` of a drive, by force, between two media.
     pub(crate) fn media_side(&self) -> Result<Side<'static>> {
         let media = ["one", "other"].map(|name| self.image(&format!("{name}.iso")));

@@ -59,7 +59,7 @@ impl Subject for ByCommand<'_> {
     }
 
     fn undo(&mut self) -> Result<()> {
-        self.disks.detach()
+        self.disks.undo()
     }
 }
 

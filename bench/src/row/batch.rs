@@ -46,11 +46,12 @@ impl Subject for Batch<'_> {
         let before = flushes();
         let (spent, ()) = timed(|| self.disks.attach_many(DISKS))?;
         self.most.set(self.most.get().max(flushes() - before));
+        self.disks.scene.rest();
         Ok(spent)
     }
 
     fn undo(&mut self) -> Result<()> {
-        self.disks.detach()
+        self.disks.undo()
     }
 }
 
@@ -62,6 +63,6 @@ impl Subject for Single<'_> {
     }
 
     fn undo(&mut self) -> Result<()> {
-        self.0.detach()
+        self.0.undo()
     }
 }

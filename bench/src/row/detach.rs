@@ -53,7 +53,10 @@ struct Ours<'a> {
 impl Subject for Ours<'_> {
     fn once(&mut self) -> Result<Duration> {
         self.disks.attach_many(self.count)?;
-        Ok(timed(|| self.disks.detach())?.0)
+        self.disks.scene.rest();
+        let (spent, ()) = timed(|| self.disks.detach())?;
+        self.disks.scene.rest();
+        Ok(spent)
     }
 }
 

@@ -87,11 +87,15 @@ impl<'a> Recorded<'a> {
 
 impl Subject for Recorded<'_> {
     fn once(&mut self) -> Result<Duration> {
-        Ok(timed(|| self.attach())?.0)
+        let (spent, ()) = timed(|| self.attach())?;
+        self.scene.rest();
+        Ok(spent)
     }
 
     fn undo(&mut self) -> Result<()> {
-        self.detach()
+        self.detach()?;
+        self.scene.rest();
+        Ok(())
     }
 }
 

@@ -6,12 +6,15 @@ mod batch;
 mod check;
 mod detach;
 mod disks;
+mod eight;
 mod fair;
+mod flushes;
 mod group;
 mod lock;
 mod media;
 mod record;
 mod recovery;
+mod scale;
 mod section;
 mod start;
 
@@ -42,10 +45,13 @@ pub(crate) const ROWS: &[Row] = &[
     with_peer("attach-command", attach_command::measure),
     with_peer("detach", detach::measure),
     with_peer("media", media::measure),
+    with_peer("eight", eight::measure),
     row("section", section::measure),
+    row("flushes", flushes::measure),
     row("lock", lock::measure),
     row("group-commit", group::measure),
     row("fairness", fair::measure),
+    row("scale", scale::measure),
     row("check", check::measure),
     with_peer("recovery", recovery::measure),
     row("start", start::measure),
@@ -58,6 +64,7 @@ pub(crate) fn role(role: &str, words: &[&str]) -> Result<()> {
         "contend" => lock::contend(words),
         "commit" => fair::commit(words),
         "die" => recovery::die(words),
+        "weigh" => scale::weigh(words),
         "supervise" => crate::peer::supervise(words),
         _ => Err(format!("no role {role:?}").into()),
     }

@@ -57,13 +57,17 @@ impl Subject for Recovered<'_> {
             return Err("the attach that was to be killed went through".into());
         }
         let plan = vec![("next".to_owned(), disk("scsi", &next))];
-        Ok(timed(|| self.scene.attach("ours", plan))?.0)
+        let (spent, ()) = timed(|| self.scene.attach("ours", plan))?;
+        self.scene.rest();
+        Ok(spent)
     }
 
     fn undo(&mut self) -> Result<()> {
         let shown = self.scene.runtime.block_on(self.scene.host.show("ours"))?;
         let ids = shown.devices.into_iter().map(|device| device.id);
-        self.scene.detach("ours", ids.filter(|id| id != "first").collect())
+        self.scene.detach("ours", ids.filter(|id| id != "first").collect())?;
+        self.scene.rest();
+        Ok(())
     }
 }
 
