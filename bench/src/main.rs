@@ -7,11 +7,13 @@
 //! peer/       libvirt, with a daemon of our own
 //! scene       a host of its own on the disk, with real QEMUs
 //! interpose   flushes, counted and slowed
+//! counts      instructions instead of times, for --counts
 //! ```
 
 #![deny(unsafe_code)]
 
 mod bench;
+mod counts;
 mod guest;
 #[expect(unsafe_code, reason = "functions of the C library are replaced")]
 mod interpose;
@@ -33,7 +35,7 @@ use std::time::Instant;
 
 use steadfast_bench::Result;
 
-use options::Options;
+use options::{Counts, Options};
 use outcome::Outcome;
 
 fn main() -> ExitCode {
@@ -57,6 +59,11 @@ fn main() -> ExitCode {
 fn measure_all(options: &Options) -> Result<bool> {
     let began = Instant::now();
     let bench = options.bench()?;
+    match options.counts {
+        Some(Counts::Compare) => return counts::compare(&bench),
+        Some(Counts::Write) => return counts::write(&bench).map(|()| true),
+        None => {}
+    }
     let mut outcomes: Vec<Outcome> = Vec::new();
     let mut broken = Vec::new();
     for row in options.rows()? {

@@ -10,16 +10,25 @@ use crate::peer::Libvirt;
 use crate::row::{ROWS, Row};
 
 const USAGE: &str = "\
-steadfast-bench --command PROGRAM --results FILE [--guest KERNEL INITRD] [--quick] [--only ROW]… [--no-peers]
+steadfast-bench --command PROGRAM --results FILE [--guest KERNEL INITRD] [--quick] [--only ROW]… [--no-peers] [--counts [--write]]
   --quick      a tenth of the repetitions, once: shows that the rows work, and judges nothing
   --only ROW   this row, or those that begin so
-  --no-peers   without libvirt";
+  --no-peers   without libvirt
+  --counts [--write]   instructions instead of times: fails where they have grown, or records them";
+
+/// What to do with counts of instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counts {
+    Compare,
+    Write,
+}
 
 /// The words of the command line.
 #[derive(Debug, Default)]
 pub(crate) struct Options {
     pub(crate) quick: bool,
     pub(crate) results: PathBuf,
+    pub(crate) counts: Option<Counts>,
     command: PathBuf,
     guest: Option<Guest>,
     only: Vec<String>,
@@ -34,6 +43,8 @@ impl Options {
             let mut value = || -> Result<&&str> { Ok(words.next().ok_or(USAGE)?) };
             match *word {
                 "--quick" => options.quick = true,
+                "--counts" => options.counts = Some(Counts::Compare),
+                "--write" if options.counts.is_some() => options.counts = Some(Counts::Write),
                 "--no-peers" => options.without_peers = true,
                 "--only" => options.only.push((*value()?).to_owned()),
                 "--guest" => {
@@ -66,7 +77,8 @@ impl Options {
 
     pub(crate) fn bench(&self) -> Result<Bench> {
         let itself = std::env::current_exe()?;
-        let is_asked = self.rows()?.iter().any(|row| row.has_peer) && !self.without_peers;
+        let has_peer = self.rows()?.iter().any(|row| row.has_peer);
+        let is_asked = has_peer && !self.without_peers && self.counts.is_none();
         Ok(Bench {
             quick: self.quick,
             command: self.command.clone(),

@@ -130,11 +130,13 @@ impl Libvirt {
         ))
     }
 
-    /// Starts a VM and waits for its guest.
-    pub(crate) fn boot(&self, name: &str, guest: &Guest) -> Result<()> {
-        let watch = Watch::on(self.folder.path())?;
-        self.open()?.start(&self.machine(name, Some(guest))?, Boot::Run)?;
-        guest.ready(&watch, &self.path(&format!("{name}.serial")))
+    /// Starts VMs of these names and waits for their guests.
+    pub(crate) fn boot(&self, names: &[String], guest: &Guest) -> Result<()> {
+        let (watch, connection) = (Watch::on(self.folder.path())?, self.open()?);
+        for name in names {
+            connection.start(&self.machine(name, Some(guest))?, Boot::Run)?;
+        }
+        names.iter().try_for_each(|name| guest.ready(&watch, &self.path(&format!("{name}.serial"))))
     }
 
     /// kill -9, and the time until its successor lists the VMs.

@@ -26,11 +26,17 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let scene = Scene::on(runtime)?;
     let names: Vec<String> = (0..VMS).map(|number| format!("vm{number}")).collect();
+    // All of them boot at one time, and then each is waited for.
     for name in &names {
-        boot(&scene, name, guest)?;
-        if let Some(libvirt) = &bench.libvirt {
-            libvirt.boot(name, guest)?;
-        }
+        start(&scene, name, guest)?;
+    }
+    if let Some(libvirt) = &bench.libvirt {
+        libvirt.boot(&names, guest)?;
+    }
+    for name in &names {
+        let monitor = scene.monitor_path(name)?;
+        let folder = monitor.parent().unwrap_or(Path::new("/"));
+        guest.ready(&Watch::on(folder)?, &folder.join("serial.log"))?;
     }
     [("usb", 1.4), ("scsi", 3.0)]
         .into_iter()
@@ -38,7 +44,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
         .collect()
 }
 
-fn boot(scene: &Scene, name: &str, guest: &Guest) -> Result<()> {
+fn start(scene: &Scene, name: &str, guest: &Guest) -> Result<()> {
     let (scsi, usb) = (scene.image(&format!("{name}-scsi"))?, scene.image(&format!("{name}-usb"))?);
     let document = json!({
         "name": name, "machine": "q35", "accel": "tcg", "memory": "128M", "vcpus": 1, "serial": "log",
@@ -47,9 +53,7 @@ fn boot(scene: &Scene, name: &str, guest: &Guest) -> Result<()> {
     });
     scene.runtime.block_on(scene.host.define(document, Replace::Refuse, &scene.request))?;
     scene.runtime.block_on(scene.host.start(name, Boot::Run, &scene.request))?;
-    let monitor = scene.monitor_path(name)?;
-    let folder = monitor.parent().unwrap_or(Path::new("/"));
-    guest.ready(&Watch::on(folder)?, &folder.join("serial.log"))
+    Ok(())
 }
 
 fn on(

@@ -12,9 +12,9 @@ mod flushes;
 mod group;
 mod lock;
 mod media;
-mod record;
+pub(crate) mod record;
 mod recovery;
-mod scale;
+pub(crate) mod scale;
 mod section;
 mod start;
 
@@ -65,6 +65,7 @@ pub(crate) fn role(role: &str, words: &[&str]) -> Result<()> {
         "commit" => fair::commit(words),
         "die" => recovery::die(words),
         "weigh" => scale::weigh(words),
+        "sections" => crate::counts::sections(words),
         "supervise" => crate::peer::supervise(words),
         _ => Err(format!("no role {role:?}").into()),
     }

@@ -11,15 +11,15 @@ use steadfast_store::{
 use uuid::Uuid;
 
 /// A store and the locks of this process.
-pub(super) struct Records {
-    pub(super) store: Store,
-    pub(super) locks: LockTable,
+pub(crate) struct Records {
+    pub(crate) store: Store,
+    pub(crate) locks: LockTable,
     state: PathBuf,
 }
 
 impl Records {
     /// Opens the store in this folder, and makes it where there is none.
-    pub(super) fn open(folder: &Path) -> Result<Self> {
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
         let (state, run) = (folder.join("state"), folder.join("run"));
         std::fs::create_dir_all(state.join("locks"))?;
         std::fs::create_dir_all(&run)?;
@@ -30,7 +30,7 @@ impl Records {
     }
 
     /// Records a domain of this number with so many disks.
-    pub(super) fn define(&self, number: u128, devices: usize) -> Result<Uuid> {
+    pub(crate) fn define(&self, number: u128, devices: usize) -> Result<Uuid> {
         let uuid = Uuid::from_u128(number);
         let row = DomainRow {
             uuid,
@@ -59,17 +59,17 @@ impl Records {
     }
 
     /// A domain's fast lock.
-    pub(super) fn fast(&self, uuid: Uuid) -> Result<Held> {
+    pub(crate) fn fast(&self, uuid: Uuid) -> Result<Held> {
         let note = OwnerNote::new("vm", "bench", "section");
         Ok(self.locks.acquire_blocking(&self.fast_path(uuid), Fast::NAME, note, None)?)
     }
 
-    pub(super) fn fast_path(&self, uuid: Uuid) -> PathBuf {
+    pub(crate) fn fast_path(&self, uuid: Uuid) -> PathBuf {
         self.state.join("locks").join(uuid.to_string())
     }
 
     /// A fast section that changes one device, durably: what a verb writes when it settles.
-    pub(super) fn change(&self, uuid: Uuid, id: &'static str) -> Result<()> {
+    pub(crate) fn change(&self, uuid: Uuid, id: &'static str) -> Result<()> {
         let held = self.fast(uuid)?;
         let request = Request::new(uuid, Commit::Durable).verb("bench").keep(Box::new(held));
         self.store.section_blocking(
@@ -103,7 +103,7 @@ impl Records {
 }
 
 /// A domain's document without its devices, of the usual size.
-pub(super) fn document(name: &str) -> String {
+pub(crate) fn document(name: &str) -> String {
     json!({
         "name": name, "machine": "q35", "accel": "tcg", "memory": "2G", "vcpus": 2, "serial": "log",
         "boot": {"kernel": null, "initrd": null, "append": null}, "firmware": null, "args": [],
@@ -112,7 +112,7 @@ pub(super) fn document(name: &str) -> String {
 }
 
 /// One disk of it.
-pub(super) fn device(at: usize) -> DeviceRow {
+pub(crate) fn device(at: usize) -> DeviceRow {
     let spec = json!({
         "class": "disk", "bus": "scsi", "file": format!("/srv/images/a-domain/disk{at}.qcow2"), "format": "qcow2",
         "readonly": false, "serial": format!("SERIAL-{at:04}"), "removable": false, "cache": "writeback",

@@ -43,7 +43,8 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
     ])
 }
 
-fn fill(scene: &Scene, count: usize) -> Result<()> {
+/// Records so many domains.
+pub(crate) fn fill(scene: &Scene, count: usize) -> Result<()> {
     let image = scene.image("shared")?;
     let devices: Map<String, Value> =
         (0..DEVICES).map(|at| (format!("disk{at}"), disk("scsi", &image))).collect();
