@@ -8,9 +8,11 @@ use crate::bench::Bench;
 use crate::guest::Guest;
 use crate::peer::Libvirt;
 use crate::row::{ROWS, Row};
+use crate::scene::{self, Roots};
 
 const USAGE: &str = "\
-steadfast-bench --command PROGRAM --results FILE [--guest KERNEL INITRD] [--quick] [--only ROW]… [--no-peers] [--counts [--write]]
+steadfast-bench --command PROGRAM --results FILE --disk FOLDER --run FOLDER [--guest KERNEL INITRD] [--quick] [--only ROW]… [--no-peers] [--counts [--write]]
+  --disk FOLDER, --run FOLDER   where the folders of stores and of QEMUs are made
   --quick      a tenth of the repetitions, once: shows that the rows work, and judges nothing
   --only ROW   this row, or those that begin so
   --no-peers   without libvirt
@@ -30,6 +32,8 @@ pub(crate) struct Options {
     pub(crate) results: PathBuf,
     pub(crate) counts: Option<Counts>,
     command: PathBuf,
+    disk: PathBuf,
+    run: PathBuf,
     guest: Option<Guest>,
     only: Vec<String>,
     without_peers: bool,
@@ -53,10 +57,13 @@ impl Options {
                 }
                 "--command" => options.command = value()?.into(),
                 "--results" => options.results = value()?.into(),
+                "--disk" => options.disk = value()?.into(),
+                "--run" => options.run = value()?.into(),
                 _ => return Err(USAGE.into()),
             }
         }
-        if options.command.as_os_str().is_empty() || options.results.as_os_str().is_empty() {
+        let Self { command, results, disk, run, .. } = &options;
+        if [command, results, disk, run].iter().any(|path| path.as_os_str().is_empty()) {
             return Err(USAGE.into());
         }
         Ok(options)
@@ -76,6 +83,7 @@ impl Options {
     }
 
     pub(crate) fn bench(&self) -> Result<Bench> {
+        scene::root(Roots { disk: self.disk.clone(), run: self.run.clone() })?;
         let itself = std::env::current_exe()?;
         let has_peer = self.rows()?.iter().any(|row| row.has_peer);
         let is_asked = has_peer && !self.without_peers && self.counts.is_none();

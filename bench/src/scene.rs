@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -148,21 +149,34 @@ pub(crate) fn disk(bus: &str, file: &Path) -> Value {
     json!({"class": "disk", "bus": bus, "file": file, "format": "raw"})
 }
 
-/// On a disk, where a flush costs what it costs: not where temporary files may be kept in memory.
+/// Where folders are made.
+#[derive(Debug)]
+pub(crate) struct Roots {
+    /// On a disk, where a flush costs what it costs: not where temporary files may be kept in memory.
+    pub(crate) disk: PathBuf,
+    /// Where a run folder lies on a host.
+    pub(crate) run: PathBuf,
+}
+
+static ROOTS: OnceLock<Roots> = OnceLock::new();
+
+/// Says where folders are made, once, before the first of them.
+pub(crate) fn root(roots: Roots) -> Result<()> {
+    ROOTS.set(roots).map_err(|roots| format!("{roots:?} come too late").into())
+}
+
+/// A folder on the disk.
 pub(crate) fn disk_folder() -> Result<TempDir> {
-    folder_in(Path::new("/var/tmp"))
+    folder_in(ROOTS.get().map(|roots| &roots.disk))
 }
 
-/// Where a run folder lies on a host, if this user may.
 fn run_folder() -> Result<TempDir> {
-    match folder_in(Path::new("/run")) {
-        Ok(folder) => Ok(folder),
-        Err(_) => folder_in(&std::env::temp_dir()),
-    }
+    folder_in(ROOTS.get().map(|roots| &roots.run))
 }
 
-fn folder_in(parent: &Path) -> Result<TempDir> {
-    let folder = tempfile::Builder::new().prefix("sf-bench-").tempdir_in(parent)?;
+fn folder_in(parent: Option<&PathBuf>) -> Result<TempDir> {
+    let parent = parent.ok_or("nobody said where folders are made")?;
+    let folder = tempfile::Builder::new().prefix("sf-").tempdir_in(parent)?;
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
     Ok(folder)
 }

@@ -1,11 +1,14 @@
 //! `cargo xtask bench`: what the product costs, beside its floor and its peers.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 use steadfast_tests::{Profile, build};
+use tempfile::TempDir;
 
+use crate::demo::sweeper;
 use crate::stop::{Result, Stop};
 use crate::{guest, install, step};
 
@@ -25,11 +28,36 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         // Not a run to be compared with.
         false => step::target().join("bench/results.json"),
     };
+    let (disk, run) = (disk_folder()?, run_folder()?);
+    // An interrupted bench must not leave a VM behind, and an interrupt runs no destructor.
+    let sweepers = [sweeper::start(disk.path())?, sweeper::start(run.path())?];
     let mut bench = Command::new(program);
+    bench.arg("--disk").arg(disk.path()).arg("--run").arg(run.path());
     bench.arg("--command").arg(command).arg("--results").arg(results);
     bench.arg("--guest").arg(guest.kernel).arg(guest.initrd).args(words);
     bench.current_dir(step::root());
-    step::run(&mut bench).map(drop)
+    let measured = step::run(&mut bench);
+    for sweeper in sweepers {
+        sweeper.finish()?;
+    }
+    measured.map(drop)
+}
+
+/// On a disk, where a flush costs what it costs: not where temporary files may be kept in memory.
+fn disk_folder() -> Result<TempDir> {
+    folder_in(Path::new("/var/tmp"))
+}
+
+/// Where a run folder lies on a host, if this user may; its path has to be a short one.
+fn run_folder() -> Result<TempDir> {
+    folder_in(Path::new("/run")).or_else(|_| folder_in(&std::env::temp_dir()))
+}
+
+/// QEMU may be another user, who has to come through.
+fn folder_in(parent: &Path) -> Result<TempDir> {
+    let folder = tempfile::Builder::new().prefix("sf-bench-").tempdir_in(parent)?;
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
+    Ok(folder)
 }
 
 /// The bench's own program; the other one is beside it.

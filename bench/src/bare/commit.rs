@@ -61,6 +61,21 @@ impl Ledger {
         Ok(())
     }
 
+    /// Changes so many entries in one durable transaction.
+    ///
+    /// # Errors
+    /// SQLite refuses.
+    pub fn put_all(&mut self, count: i64, text: &str) -> Result<()> {
+        self.connection.execute_batch("PRAGMA synchronous = full; BEGIN IMMEDIATE")?;
+        for id in 0..count {
+            self.turn += 1;
+            self.connection
+                .prepare_cached("UPDATE entry SET turn = ?2, text = ?3 WHERE id = ?1")?
+                .execute((id, self.turn, text))?;
+        }
+        Ok(self.connection.execute_batch("COMMIT")?)
+    }
+
     /// Reads an entry.
     pub fn get(&self, id: i64) -> Result<String> {
         let mut select = self.connection.prepare_cached("SELECT text FROM entry WHERE id = ?1")?;

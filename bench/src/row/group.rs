@@ -31,7 +31,13 @@ fn of(bench: &Bench, domains: usize, at_least: f64) -> Result<Outcome> {
         (1..=domains).map(|number| records.define(number as u128, 8)).collect::<Result<_>>()?;
     let mut ledger = Ledger::open(&folder.path().join("bare.db"))?;
     let text = "x".repeat(RECORD);
-    ledger.fill(1, &text)?;
+    let count = i64::try_from(domains)?;
+    ledger.fill(count, &text)?;
+    let mut gathered = Ledger::open(&folder.path().join("third.db"))?;
+    gathered.fill(count, &text)?;
+    let third_text = text.clone();
+    let third =
+        move || Ok(timed(|| (0..ROUNDS).try_for_each(|_| gathered.put_all(count, &third_text)))?.0);
     let bare = move || {
         let write = || (0..domains * ROUNDS).try_for_each(|_| ledger.put(0, &text, Level::Full));
         Ok(timed(write)?.0)
@@ -39,6 +45,7 @@ fn of(bench: &Bench, domains: usize, at_least: f64) -> Result<Outcome> {
     let sides = vec![
         Side::new("steadfast", Role::Product, Together { records: &records, uuids }),
         Side::new(ALONE, Role::Peer, bare),
+        Side::new("one thread, one commit for all", Role::Third, third),
     ];
     let ratio = Ratio { above: ALONE, below: "steadfast", limit: Limit::AtLeast(at_least) };
     let _slow = Slow::disk();

@@ -1,13 +1,17 @@
 //! CD change: another medium into a drive that has one.
 
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
 use steadfast::Door;
 use steadfast_bench::Result;
+use steadfast_bench::bare::commit::{Ledger, Level};
 use steadfast_bench::bare::qmp::Qmp;
 
+use super::attach::RECORD;
 use crate::bench::Bench;
 use crate::measure::{Ratio, Role, Side, Subject, timed};
 use crate::outcome::{Limit, Outcome};
@@ -17,19 +21,25 @@ const FLOOR: &str = "raw QMP";
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
     let scene = Scene::new()?;
-    for domain in ["ours", "floor"] {
+    for domain in ["ours", "floor", "third"] {
         scene.start(domain, json!({"cd": {"class": "cdrom", "file": null}}))?;
     }
     let media = [scene.image("one.iso")?, scene.image("other.iso")?];
     let ours = Changed { scene: &scene, media: media.clone(), turn: 0 };
     let floor = Floor {
         qmp: Qmp::connect(&scene.monitor_path("floor")?)?,
-        drive: drive(&scene)?,
-        media,
-        turn: 0,
+        steps: Steps::new(&scene, "floor", media.clone())?,
     };
-    let mut sides =
-        vec![Side::new("steadfast", Role::Product, ours), Side::new(FLOOR, Role::Floor, floor)];
+    let third = Third {
+        address: scene.monitor_path("third")?,
+        steps: Steps::new(&scene, "third", media)?,
+        ledger: Ledger::open(&scene.path("third.db"))?,
+    };
+    let mut sides = vec![
+        Side::new("steadfast", Role::Product, ours),
+        Side::new(FLOOR, Role::Floor, floor),
+        Side::new("connect, descriptor, 2 commits", Role::Third, third),
+    ];
     if let Some(libvirt) = &bench.libvirt {
         sides.push(libvirt.media_side()?);
     }
@@ -38,13 +48,6 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
         Ratio { above: "libvirt", below: "steadfast", limit: Limit::AtLeast(6.0) },
     ];
     Ok(vec![bench.compare("CD change", sides, &ratios, (200, 200))?])
-}
-
-/// The drive's id in QEMU.
-fn drive(scene: &Scene) -> Result<String> {
-    let shown = scene.runtime.block_on(scene.host.show("floor"))?;
-    let names = shown.devices.into_iter().find_map(|device| device.qemu);
-    Ok(names.ok_or("the drive has no id in QEMU")?.id)
 }
 
 struct Changed<'a> {
@@ -75,38 +78,89 @@ impl Subject for Changed<'_> {
     }
 }
 
-/// Every step of the change in one write.
-struct Floor {
-    qmp: Qmp,
+/// Every step of a change, as text.
+struct Steps {
     drive: String,
     media: [PathBuf; 2],
     turn: usize,
 }
 
-impl Subject for Floor {
-    fn once(&mut self) -> Result<Duration> {
+impl Steps {
+    fn new(scene: &Scene, domain: &str, media: [PathBuf; 2]) -> Result<Self> {
+        let shown = scene.runtime.block_on(scene.host.show(domain))?;
+        let names = shown.devices.into_iter().find_map(|device| device.qemu);
+        let drive = names.ok_or("the drive has no id in QEMU")?.id;
+        Ok(Self { drive, media, turn: 0 })
+    }
+
+    /// The medium that is next.
+    fn turn(&mut self) -> &PathBuf {
         self.turn += 1;
+        &self.media[self.turn % 2]
+    }
+
+    /// The change to what QEMU knows by this name.
+    fn commands(&self, file: &str) -> Vec<String> {
         let (drive, turn) = (&self.drive, self.turn);
-        let file = self.media[turn % 2].display().to_string();
-        let common = json!({"direct": false, "no-flush": false});
+        let node = format!("medium{turn}");
+        let cache = json!({"direct": false, "no-flush": false});
         let add = json!({"execute": "blockdev-add", "arguments": {
-            "driver": "raw", "node-name": format!("medium{turn}"), "read-only": true, "cache": common,
-            "file": {"driver": "file", "filename": file, "locking": "on", "read-only": true, "cache": common},
+            "driver": "raw", "node-name": node, "read-only": true, "cache": cache,
+            "file": {"driver": "file", "filename": file, "locking": "on", "read-only": true, "cache": cache},
         }});
-        let of_drive = |command: &str| json!({"execute": command, "arguments": {"id": drive}});
+        let open = json!({"id": drive, "force": true});
+        let insert = json!({"id": drive, "node-name": node});
         let mut commands = vec![
             add,
-            json!({"execute": "blockdev-open-tray", "arguments": {"id": drive, "force": true}}),
-            of_drive("blockdev-remove-medium"),
-            json!({"execute": "blockdev-insert-medium", "arguments": {"id": drive, "node-name": format!("medium{turn}")}}),
-            of_drive("blockdev-close-tray"),
+            json!({"execute": "blockdev-open-tray", "arguments": open}),
+            json!({"execute": "blockdev-remove-medium", "arguments": {"id": drive}}),
+            json!({"execute": "blockdev-insert-medium", "arguments": insert}),
+            json!({"execute": "blockdev-close-tray", "arguments": {"id": drive}}),
         ];
         if turn > 1 {
             let old = format!("medium{}", turn - 1);
             commands.push(json!({"execute": "blockdev-del", "arguments": {"node-name": old}}));
         }
-        let texts: Vec<_> = commands.iter().map(ToString::to_string).collect();
+        commands.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// All of them in one write, on a connection that stays open.
+struct Floor {
+    qmp: Qmp,
+    steps: Steps,
+}
+
+impl Subject for Floor {
+    fn once(&mut self) -> Result<Duration> {
+        let file = self.steps.turn().display().to_string();
+        let texts = self.steps.commands(&file);
         let texts: Vec<_> = texts.iter().map(String::as_str).collect();
         Ok(timed(|| self.qmp.execute_all(&texts))?.0)
+    }
+}
+
+/// What the verb has to do at the least: an intent, a connection of its own, the image by descriptor, a settled record.
+struct Third {
+    address: PathBuf,
+    steps: Steps,
+    ledger: Ledger,
+}
+
+impl Subject for Third {
+    fn once(&mut self) -> Result<Duration> {
+        let record = "x".repeat(RECORD);
+        let file = File::open(self.steps.turn())?;
+        let set = self.steps.turn;
+        let mut texts =
+            vec![json!({"execute": "add-fd", "arguments": {"fdset-id": set}}).to_string()];
+        texts.extend(self.steps.commands(&format!("/dev/fdset/{set}")));
+        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+        let change = || {
+            self.ledger.put(1, &record, Level::Normal)?;
+            Qmp::connect(&self.address)?.execute_with(&texts, file.as_fd())?;
+            self.ledger.put(1, &record, Level::Full)
+        };
+        Ok(timed(change)?.0)
     }
 }
