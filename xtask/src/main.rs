@@ -25,7 +25,7 @@ cargo xtask VERB
   prove     model checkers, crashes and power cuts over the production code [--deep] [--only NAME]
   mutants   whether the tests of protocol/ and locks/ see every small change of them; part of prove --deep
   guest     fetch and build the guest of the demo, and nothing else
-  bench     the product against its floor and its peers, in one table [--quick] [--only ROW] [--no-peers]
+  bench     the product against its floor and its peers, in one table [--quick] [--only ROW] [--no-peers] [--counts]
   xencheck  not built yet";
 
 fn main() -> ExitCode {
