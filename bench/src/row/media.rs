@@ -102,11 +102,11 @@ impl Steps {
     /// The change to what QEMU knows by this name.
     fn commands(&self, file: &str) -> Vec<String> {
         let (drive, turn) = (&self.drive, self.turn);
-        let node = format!("medium{turn}");
-        let cache = json!({"direct": false, "no-flush": false});
+        let node = format!("m{turn}");
+        // The node below takes over what the upper one is told.
         let add = json!({"execute": "blockdev-add", "arguments": {
-            "driver": "raw", "node-name": node, "read-only": true, "cache": cache,
-            "file": {"driver": "file", "filename": file, "locking": "on", "read-only": true, "cache": cache},
+            "driver": "raw", "node-name": node, "read-only": true,
+            "file": {"driver": "file", "filename": file},
         }});
         let open = json!({"id": drive, "force": true});
         let insert = json!({"id": drive, "node-name": node});
@@ -118,7 +118,7 @@ impl Steps {
             json!({"execute": "blockdev-close-tray", "arguments": {"id": drive}}),
         ];
         if turn > 1 {
-            let old = format!("medium{}", turn - 1);
+            let old = format!("m{}", turn - 1);
             commands.push(json!({"execute": "blockdev-del", "arguments": {"node-name": old}}));
         }
         commands.iter().map(ToString::to_string).collect()
