@@ -139,6 +139,15 @@ impl Libvirt {
         names.iter().try_for_each(|name| guest.ready(&watch, &self.path(&format!("{name}.serial"))))
     }
 
+    /// Starts as many VMs as it takes to have so many.
+    pub(crate) fn fill(&self, count: usize) -> Result<()> {
+        let connection = self.open()?;
+        for number in connection.count()?..count {
+            connection.start(&self.machine(&format!("idle{number}"), None)?, Boot::Paused)?;
+        }
+        Ok(())
+    }
+
     /// kill -9, and the time until its successor lists the VMs.
     pub(crate) fn restart(&self) -> Result<Duration> {
         let count = self.open()?.count()?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Signal, getpid, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use steadfast::{Host, Options, Plan, Progress, Request};
 use steadfast_bench::Result;
 
@@ -16,6 +16,7 @@ use crate::measure::{Ratio, Role, Side, Subject, timed};
 use crate::outcome::{Limit, Outcome};
 use crate::scene::{Scene, disk};
 
+const VMS: usize = 9;
 const PLAIN: &str = "plain attach";
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
@@ -36,10 +37,16 @@ fn killed(bench: &Bench, stage: &'static str) -> Result<Outcome> {
     bench.compare(&format!("recovery, killed at {stage}"), sides, &[ratio], (60, 1))
 }
 
-/// Seconds a time, so a few times.
+/// Seconds a time, so a few times. Both have so many VMs running.
 fn beside_libvirt(bench: &Bench) -> Result<Outcome> {
     let scene = Scene::new()?;
     start(&scene, "ours", "scsi")?;
+    for number in 1..VMS {
+        scene.start(&format!("idle{number}"), json!({}))?;
+    }
+    if let Some(libvirt) = &bench.libvirt {
+        libvirt.fill(VMS)?;
+    }
     let ours = Recovered { bench, scene: &scene, stage: "settle" };
     let mut sides = vec![Side::new("steadfast", Role::Product, ours)];
     sides.extend(bench.libvirt.as_ref().map(|libvirt| libvirt.restart_side()));
