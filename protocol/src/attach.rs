@@ -70,6 +70,7 @@ impl<P: Platform> Session<'_, P> {
         wanted: Wanted<P>,
         terms: Terms,
     ) -> Result<Outcomes<P>, Error<P>> {
+        self.platform().stage(None, "settle");
         let ids = wanted.iter().map(|(id, _)| id.clone());
         let outcomes = self
             .fast(domain, View::devices(ids).durable(), move |tx| {

@@ -251,6 +251,7 @@ impl<P: Platform> Session<'_, P> {
                 return Err(Error::Pending);
             }
         }
+        platform.stage(None, "settle");
         let view = View::all().probed().durable();
         match self.fast(domain, view, move |tx| tx.finish(generation)).await? {
             Ok(Some(_)) => self.sweep(domain, generation).await,

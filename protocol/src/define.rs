@@ -51,6 +51,7 @@ impl<P: Platform> Session<'_, P> {
             Ok(()) | Err(Error::Conflict(Conflict::Gone)) => {}
             Err(error) => return Err(error),
         }
+        self.platform().stage(None, "settle");
         self.fast(domain, View::all().durable(), move |tx| {
             tx.whole(|tx| {
                 let (mut generation, mut revision) = (Generation::default(), Revision::default());
@@ -83,6 +84,7 @@ impl<P: Platform> Session<'_, P> {
     /// `Fast`; `Slow` where a dead builder's row is taken back first.
     pub async fn undefine(&mut self, domain: Domain, terms: Terms) -> Result<(), Error<P>> {
         self.ground(domain).await?;
+        self.platform().stage(None, "settle");
         self.fast(domain, View::all().durable(), move |tx| {
             tx.defined()?;
             tx.expect(terms.revision)?;

@@ -88,6 +88,7 @@ impl<P: Platform> Owner<'_, P> {
         }
         let (gone, rest): (Vec<_>, Vec<_>) =
             things.into_iter().partition(|thing| deleted.contains(&thing.entry.serial));
+        self.guard.stage("settle");
         self.strip(&gone).await?;
         let (rejected, left): (Vec<_>, Vec<_>) = rest.into_iter().partition(|thing| {
             thing.entry.phase.is_awaited() && self.rejected.contains(&thing.entry.intent)
@@ -211,6 +212,7 @@ impl<P: Platform> Session<'_, P> {
         ids: Vec<Id<P>>,
         terms: Terms,
     ) -> Result<Outcomes<P>, Error<P>> {
+        self.platform().stage(None, "settle");
         let outcomes = self
             .fast(domain, View::devices(ids.clone()).durable(), move |tx| {
                 tx.defined()?;

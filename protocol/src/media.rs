@@ -90,6 +90,7 @@ impl<P: Platform> Session<'_, P> {
         swap: SwapOf<P>,
         terms: Terms,
     ) -> Result<Outcome<P::Refusal>, Error<P>> {
+        self.platform().stage(None, "settle");
         let outcome = self
             .fast(domain, View::devices([id.clone()]).durable(), move |tx| {
                 tx.defined()?;

@@ -36,6 +36,7 @@ impl<P: Platform> Session<'_, P> {
     /// # Lock order
     /// `Fast` only.
     pub async fn destroy(&mut self, domain: Domain, terms: Terms) -> Result<Ended, Error<P>> {
+        self.platform().stage(None, "intent");
         let marked = self
             .fast(domain, View::all().durable(), move |tx| {
                 tx.expect(terms.revision)?;
@@ -100,6 +101,7 @@ impl<P: Platform> Session<'_, P> {
                 .exited(domain, generation, Patience::Guest)
                 .await
                 .map_err(Error::Platform)?;
+        self.platform().stage(None, "intent");
         let view = View::all().probed().durable();
         let marked = self
             .fast(domain, view, move |tx| {

@@ -1,8 +1,10 @@
 //! One error type for the whole library: a kind a program can act on, and words for people.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
+
+use crate::stage::Spent;
 
 /// What a caller can do about it. The command's exit codes are these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -68,12 +70,31 @@ pub struct Error {
     pub causes: Vec<String>,
     /// The next step.
     pub hint: Option<String>,
+    #[serde(skip)]
+    pub(crate) spent: Spent,
 }
 
 impl Error {
     /// An error without causes.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), causes: Vec::new(), hint: None }
+        Self {
+            kind,
+            message: message.into(),
+            causes: Vec::new(),
+            hint: None,
+            spent: Spent::default(),
+        }
+    }
+
+    /// Milliseconds by stage of the verb that failed, as [`Answer::timing`](crate::Answer::timing) has them of one that did not.
+    pub fn timing(&self) -> BTreeMap<String, f64> {
+        self.spent.milliseconds()
+    }
+
+    /// Of a verb that took this long.
+    #[must_use]
+    pub(crate) fn after(self, spent: Spent) -> Self {
+        Self { spent, ..self }
     }
 
     /// With one more cause, behind those it has.

@@ -1,6 +1,6 @@
 //! A host: its records, its locks, its QEMUs.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use steadfast_locks::{LockTable, alive, lockdep};
 use steadfast_protocol::{Domain, Generation, Session, Standing};
@@ -18,6 +18,7 @@ use crate::{
     problem,
     record::{self, Entries},
     request::Request,
+    stage::Stages,
     thing::Alias,
     wire::Refusal,
 };
@@ -104,6 +105,14 @@ impl Host {
     /// # Cancel safety
     /// Nothing but empty folders and an empty store can be left.
     pub async fn open(options: Options) -> Result<Self, Error> {
+        Self::open_blocking(options)
+    }
+
+    /// [`open`](Self::open) for callers without a runtime, who read: what changes something needs one.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_blocking(options: Options) -> Result<Self, Error> {
         let Options { state, run, qemu, access, launcher, damaged } = options;
         let folders = Folders { state, run };
         let locks = LockTable::new();
@@ -128,8 +137,19 @@ impl Host {
         request: &Request,
         seconds: u64,
     ) -> Operation {
-        let timeout = Duration::from_secs(seconds);
-        Operation::new(Arc::clone(&self.0), verb, name.to_owned(), request.clone(), timeout)
+        self.operation_in(&Stages::begin(verb, name), name, request, seconds)
+    }
+
+    /// One whose time runs already.
+    pub(crate) fn operation_in(
+        &self,
+        stages: &Stages,
+        name: &str,
+        request: &Request,
+        seconds: u64,
+    ) -> Operation {
+        let (timeout, stages) = (Duration::from_secs(seconds), stages.clone());
+        Operation::new(Arc::clone(&self.0), stages, name.to_owned(), request.clone(), timeout)
     }
 
     /// The domain people mean.
@@ -276,7 +296,6 @@ pub(crate) struct Ran<'o> {
 
 impl Ran<'_> {
     pub(crate) fn answer(&self, generation: Option<u64>, results: Vec<Ending>) -> Answer {
-        let timing = self.operation.timing();
         let learned = self.operation.learned();
         let quiet = [Outcome::Unchanged, Outcome::Failed, Outcome::Undone, Outcome::Rejected];
         let changed = if results.is_empty() {
@@ -291,7 +310,7 @@ impl Ran<'_> {
             revision: learned.revision,
             changed,
             results,
-            timing,
+            timing: BTreeMap::new(),
             pid: None,
             error: None,
         }

@@ -40,6 +40,7 @@ mod record;
 mod request;
 mod schema;
 mod section;
+mod stage;
 mod survivor;
 mod sync;
 mod tap;

@@ -41,7 +41,9 @@ use crate::{
     problem,
     record::{OwnerRecord, ProcessRecord},
     request::{Progress, Request},
-    section, survivor,
+    section,
+    stage::Stages,
+    survivor,
     thing::{Alias, Thing},
     wire::{Refusal, Wire},
 };
@@ -60,25 +62,17 @@ pub(crate) struct Learned {
 /// One verb under way.
 pub(crate) struct Operation {
     host: Arc<Shared>,
-    verb: &'static str,
+    stages: Stages,
     name: String,
     request: Request,
     deadline: Instant,
     boot: Boot,
-    timing: Mutex<Timing>,
     learned: Mutex<Learned>,
     /// Something of the verb is recorded.
     stands: AtomicBool,
     prepared: Mutex<Option<Box<dyn Prepared>>>,
     /// Devices that are about to be adopted: their names are in no record yet.
     expected: Mutex<Vec<(Serial, Alias)>>,
-}
-
-/// Milliseconds by stage.
-struct Timing {
-    stage: &'static str,
-    since: Instant,
-    spent: BTreeMap<String, f64>,
 }
 
 /// How long a killed process may take to die, whatever the verb's own time.
@@ -93,21 +87,18 @@ pub(crate) const GLANCE: Duration = Duration::from_millis(20);
 impl Operation {
     pub(crate) fn new(
         host: Arc<Shared>,
-        verb: &'static str,
+        stages: Stages,
         name: String,
         request: Request,
         timeout: Duration,
     ) -> Self {
-        let now = Instant::now();
-        let timing = Timing { stage: "begin", since: now, spent: BTreeMap::new() };
         Self {
-            deadline: now + request.timeout.unwrap_or(timeout),
+            deadline: Instant::now() + request.timeout.unwrap_or(timeout),
             host,
-            verb,
+            stages,
             name,
             request,
             boot: Boot::Run,
-            timing: Mutex::new(timing),
             learned: Mutex::default(),
             stands: AtomicBool::default(),
             prepared: Mutex::default(),
@@ -141,22 +132,6 @@ impl Operation {
         self.learned.lock().was_so
     }
 
-    /// What was spent in each stage so far.
-    pub(crate) fn timing(&self) -> BTreeMap<String, f64> {
-        self.enter_stage("end");
-        self.timing.lock().spent.clone()
-    }
-
-    fn enter_stage(&self, stage: &'static str) {
-        let mut timing = self.timing.lock();
-        let now = Instant::now();
-        let spent = now.duration_since(timing.since).as_secs_f64() * 1e3;
-        let before = std::mem::replace(&mut timing.stage, stage);
-        *timing.spent.entry(before.to_owned()).or_default() += spent;
-        timing.since = now;
-        tracing::debug!(verb = self.verb, domain = %self.name, stage, "stage");
-    }
-
     fn tell_progress(&self, progress: Progress) {
         if let Some(listener) = &self.request.progress {
             listener(progress);
@@ -164,7 +139,7 @@ impl Operation {
     }
 
     fn note(&self, stage: &'static str) -> OwnerNote {
-        OwnerNote::new(self.name.clone(), self.verb, stage)
+        OwnerNote::new(self.name.clone(), self.stages.verb(), stage)
     }
 
     fn lock_deadline(&self) -> Option<Instant> {
@@ -182,14 +157,15 @@ impl Operation {
     fn section_context(&self) -> section::Context {
         section::Context {
             host: Arc::clone(&self.host),
-            verb: self.verb,
+            verb: self.stages.verb(),
             owner: OwnerRecord {
                 process: ProcessId::current(),
-                verb: self.verb.to_owned(),
+                verb: self.stages.verb().to_owned(),
                 boot: self.host.boot.clone(),
             },
             process: self.learned.lock().process.clone(),
             now: SystemTime::now(),
+            stages: self.stages.clone(),
         }
     }
 
@@ -243,18 +219,13 @@ impl Platform for Operation {
         if !berth.exists() {
             return Ok(None);
         }
-        self.enter_stage("lock");
         let path = berth.slow();
-        match self
-            .host
-            .locks
-            .acquire(&path, Slow::NAME, self.note("begin"), self.lock_deadline())
-            .await
-        {
-            Ok(held) => {
-                self.enter_stage("begin");
-                Ok(Some(Hold::new(held, berth)))
-            }
+        let waiting = self.stages.wait("lock");
+        let (note, deadline) = (self.note("begin"), self.lock_deadline());
+        let held = self.host.locks.acquire(&path, Slow::NAME, note, deadline).await;
+        drop(waiting);
+        match held {
+            Ok(held) => Ok(Some(Hold::new(held, berth))),
             // The folder went with its generation.
             Err(LockError::Io { .. }) if !berth.exists() => Ok(None),
             Err(error) => Err(error.into()),
@@ -463,12 +434,13 @@ impl Platform for Operation {
 
     async fn listen(&self, monitor: &mut Wire, serials: &BTreeSet<Serial>) -> Result<Heard, Error> {
         tracing::trace!(call = "listen");
+        let _waiting = self.stages.wait("guest");
         Ok(monitor.listen(serials).await)
     }
 
     async fn listen_tray(&self, monitor: &mut Wire, serial: Serial) -> Result<bool, Error> {
         tracing::trace!(call = "listen_tray");
-        self.enter_stage("guest");
+        let _waiting = self.stages.wait("guest");
         Ok(monitor.listen_tray(serial).await)
     }
 
@@ -479,7 +451,7 @@ impl Platform for Operation {
         serials: &BTreeSet<Serial>,
     ) -> Result<Heard, Error> {
         tracing::trace!(call = "watch");
-        self.enter_stage("guest");
+        let _waiting = self.stages.wait("guest");
         if self.request.progress.is_some() {
             let open = self.host.standing(domain)?.map(|now| now.open).unwrap_or_default();
             let devices = open.iter().map(ToString::to_string).collect();
@@ -518,7 +490,7 @@ impl Platform for Operation {
 
     async fn kill(&self, domain: Domain, generation: Generation) -> Result<(), Error> {
         tracing::trace!(call = "kill");
-        self.enter_stage("kill");
+        self.stages.enter("kill");
         let Some(process) = self.process(domain, generation)? else {
             return Ok(());
         };
@@ -534,7 +506,7 @@ impl Platform for Operation {
         patience: Patience,
     ) -> Result<bool, Error> {
         tracing::trace!(call = "exited");
-        self.enter_stage("exit");
+        self.stages.enter("exit");
         let now = Instant::now();
         let deadline = match patience {
             Patience::Guest => self.deadline,
@@ -547,7 +519,7 @@ impl Platform for Operation {
     }
 
     fn stage(&self, hold: Option<&Hold>, stage: &'static str) {
-        self.enter_stage(stage);
+        self.stages.enter(stage);
         if let Some(hold) = hold {
             hold.stage(stage);
         }
@@ -571,7 +543,7 @@ pub(crate) fn recorded(entry: &Entry<Thing>) -> Recorded {
 
 impl Operation {
     fn learn_last_words(&self, domain: Domain, generation: Generation) {
-        if self.verb == "start" {
+        if self.stages.verb() == "start" {
             let words = last_words(&self.berth(domain, generation).log());
             self.learned.lock().last_words.get_or_insert(words);
         }

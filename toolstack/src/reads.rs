@@ -1,4 +1,5 @@
-//! What a host says of itself. Reads that decide nothing take one snapshot and no lock (R2).
+//! What a host says of itself. Reads that decide nothing take one snapshot and no lock (R2), and wait for nobody: each has a
+//! form for callers without a runtime.
 
 use std::{io::ErrorKind, path::Path};
 
@@ -26,6 +27,14 @@ impl Host {
     /// # Cancel safety
     /// Nothing is changed.
     pub async fn list(&self) -> Result<Vec<Listed>, Error> {
+        self.list_blocking()
+    }
+
+    /// [`list`](Self::list) for callers without a runtime.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub fn list_blocking(&self) -> Result<Vec<Listed>, Error> {
         let Some(store) = self.0.store_if_made() else { return Ok(Vec::new()) };
         let summaries = store.snapshot(|snapshot| snapshot.domains())?;
         let mut listed = Vec::with_capacity(summaries.len());
@@ -54,6 +63,14 @@ impl Host {
     /// # Cancel safety
     /// Nothing is changed.
     pub async fn show(&self, domain: &str) -> Result<Shown, Error> {
+        self.show_blocking(domain)
+    }
+
+    /// [`show`](Self::show) for callers without a runtime.
+    ///
+    /// # Errors
+    /// As [`show`](Self::show).
+    pub fn show_blocking(&self, domain: &str) -> Result<Shown, Error> {
         self.find(domain)?;
         let (row, stored) = self.0.store()?.snapshot(|snapshot| {
             let row = snapshot.look_up(domain)?;
@@ -102,7 +119,15 @@ impl Host {
     /// # Cancel safety
     /// Nothing is changed.
     pub async fn export(&self, domain: &str) -> Result<Value, Error> {
-        let shown = self.show(domain).await?;
+        self.export_blocking(domain)
+    }
+
+    /// [`export`](Self::export) for callers without a runtime.
+    ///
+    /// # Errors
+    /// As [`export`](Self::export).
+    pub fn export_blocking(&self, domain: &str) -> Result<Value, Error> {
+        let shown = self.show_blocking(domain)?;
         let devices: Map<_, _> =
             shown.devices.into_iter().map(|device| (device.id, device.spec)).collect();
         let mut document = shown.config;
@@ -118,6 +143,14 @@ impl Host {
     /// # Cancel safety
     /// Nothing is changed; no lock is taken.
     pub async fn locks(&self) -> Result<Vec<ShownLock>, Error> {
+        self.locks_blocking()
+    }
+
+    /// [`locks`](Self::locks) for callers without a runtime.
+    ///
+    /// # Errors
+    /// As [`locks`](Self::locks).
+    pub fn locks_blocking(&self) -> Result<Vec<ShownLock>, Error> {
         let mut shown = Vec::new();
         for folder in [self.0.folders.state.join("locks"), self.0.folders.run.clone()] {
             let owners = steadfast_locks::list(&folder).map_err(|error| {
@@ -144,6 +177,19 @@ impl Host {
     /// # Cancel safety
     /// Nothing is changed.
     pub async fn log(
+        &self,
+        domain: Option<&str>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Log, Error> {
+        self.log_blocking(domain, before, limit)
+    }
+
+    /// [`log`](Self::log) for callers without a runtime.
+    ///
+    /// # Errors
+    /// As [`log`](Self::log).
+    pub fn log_blocking(
         &self,
         domain: Option<&str>,
         before: Option<u64>,
@@ -184,6 +230,14 @@ impl Host {
     /// # Cancel safety
     /// Runs to its end.
     pub async fn backup(&self, path: &Path) -> Result<(), Error> {
+        self.backup_blocking(path)
+    }
+
+    /// [`backup`](Self::backup) for callers without a runtime.
+    ///
+    /// # Errors
+    /// As [`backup`](Self::backup).
+    pub fn backup_blocking(&self, path: &Path) -> Result<(), Error> {
         self.0.store()?.backup(path).map_err(|error| match error {
             StoreError::Io { source, .. } if source.kind() == ErrorKind::AlreadyExists => {
                 Error::new(Kind::Conflict, format!("{} exists already", path.display()))

@@ -19,6 +19,7 @@ use crate::{
     host::Shared,
     operation, problem,
     record::{self, Entries, OwnerRecord, ProcessRecord, RecordError},
+    stage::Stages,
     thing::Thing,
 };
 
@@ -30,6 +31,8 @@ pub(crate) struct Context {
     /// The process of the generation this operation starts.
     pub(crate) process: Option<ProcessRecord>,
     pub(crate) now: SystemTime,
+    /// Of the verb: the wait for the gate is none of the section's work.
+    pub(crate) stages: Stages,
 }
 
 /// What a section left.
@@ -61,9 +64,11 @@ pub(crate) async fn run<R: Send + 'static>(
     if let Some(deadline) = deadline {
         request = request.deadline(deadline);
     }
+    let gate = context.stages.wait("gate");
     let ran = host
         .store()?
         .section(request, move |section| {
+            drop(gate);
             let before = load(&context, section, domain, &view)?;
             let mut tx = Tx::load(before.loaded.clone());
             let value = closure(&mut tx);
@@ -86,9 +91,11 @@ pub(crate) async fn userdata(
 ) -> Result<Option<u64>, Error> {
     let uuid = Uuid::from_u128(domain.0);
     let request = Request::new(uuid, Commit::Durable).verb(context.verb).keep(keep);
+    let gate = context.stages.wait("gate");
     let written = host
         .store()?
         .section(request, move |section| {
+            drop(gate);
             let Some(mut stored) = section.domain()? else {
                 return Err(problem::conflict(&uuid.to_string(), &Conflict::Gone));
             };

@@ -20,7 +20,7 @@ pub(crate) fn reply(
             Ok(Reply::note(document(&answer)?, page(&answer, done)).ending(end))
         }
         Err(error) if is_due(&error) => {
-            let document = without_results(domain, known);
+            let document = without_results(domain, known, &error);
             Ok(Reply::note(document, Page::new()).ending(End::Error(error)))
         }
         Err(error) => Err(error),
@@ -33,11 +33,12 @@ pub(crate) fn is_due(error: &Error) -> bool {
 }
 
 /// Of what the verb reached before it failed only the record knows; `known` is what it says now, and unknown is null.
-fn without_results(domain: Option<&str>, known: Option<&Shown>) -> Value {
+fn without_results(domain: Option<&str>, known: Option<&Shown>, error: &Error) -> Value {
+    let timing = error.timing();
     if let Some(Shown { name, uuid, generation, revision, .. }) = known {
         return json!({
             "name": name, "uuid": uuid.to_string(), "generation": generation, "revision": revision,
-            "changed": null, "results": [], "timing": {},
+            "changed": null, "results": [], "timing": timing,
         });
     }
     let looks_like_uuid = |text: &&str| text.len() == 36 && text.matches('-').count() == 4;
@@ -46,7 +47,7 @@ fn without_results(domain: Option<&str>, known: Option<&Shown>) -> Value {
         name => (name, None),
     };
     json!({
-        "name": name, "uuid": uuid, "generation": null, "revision": null, "changed": null, "results": [], "timing": {},
+        "name": name, "uuid": uuid, "generation": null, "revision": null, "changed": null, "results": [], "timing": timing,
     })
 }
 

@@ -11,7 +11,7 @@ impl Operation {
     /// A section of the verb was recorded, and the row is in this phase now. A start that was taken back is as if it had never
     /// begun.
     pub(super) fn recorded(&self, phase: Option<Phase>) {
-        let is_back = self.verb == "start" && phase == Some(Phase::Defined);
+        let is_back = self.stages.verb() == "start" && phase == Some(Phase::Defined);
         self.stands.store(!is_back, Ordering::Relaxed);
     }
 

@@ -27,13 +27,14 @@ impl Operation {
     ) -> Result<(R, Option<Result<(), LaunchError>>), Error> {
         let path = self.host.folders.fast_lock(domain);
         let deadline = self.lock_deadline();
+        let waiting = self.stages.wait("fast-lock");
         let held =
             self.host.locks.acquire(&path, Fast::NAME, self.note("section"), deadline).await?;
+        drop(waiting);
         let fast = Arc::new(Mutex::new(Some(held)));
         let keep = Box::new((Arc::clone(&fast), hold.cloned()));
-        let ran =
-            section::run(&self.host, self.section_context(), domain, view, deadline, keep, closure)
-                .await;
+        let context = self.section_context();
+        let ran = section::run(&self.host, context, domain, view, deadline, keep, closure).await;
         let held = fast.lock().take();
         let (value, outcome) = match ran {
             Ok(ran) => ran,
@@ -74,7 +75,9 @@ impl Operation {
         let path = self.host.folders.fast_lock(domain);
         let deadline = self.lock_deadline();
         let note = self.note("section");
+        let waiting = self.stages.wait("fast-lock");
         let held = self.host.locks.acquire(&path, Fast::NAME, note, deadline).await?;
+        drop(waiting);
         let held = Arc::new(Mutex::new(Some(held)));
         let context = self.section_context();
         let written = section::userdata(

@@ -14,6 +14,7 @@ use crate::{
     host::{Host, Ran, in_scope, session},
     image, problem, record,
     request::Request,
+    stage::Stages,
     thing::{Settings, Thing},
 };
 
@@ -31,7 +32,18 @@ impl Host {
         replace: Replace,
         request: &Request,
     ) -> Result<Answer, Error> {
-        let mut document = Document::from_json(&document)?;
+        let document = Document::from_json(&document)?;
+        let stages = Stages::begin("define", document.settings.name.as_ref());
+        stages.tell(self.define_in(&stages, document, replace, request).await)
+    }
+
+    async fn define_in(
+        &self,
+        stages: &Stages,
+        mut document: Document,
+        replace: Replace,
+        request: &Request,
+    ) -> Result<Answer, Error> {
         let name = document.settings.name.to_string();
         let uuid = self.uuid_for(&name, document.settings.uuid, replace)?;
         document.settings.uuid = Some(uuid);
@@ -53,7 +65,7 @@ impl Host {
             expect(&name, request, row.revision)?;
             return Ok(unchanged(Some(&name), Some(uuid), Some(row.revision)));
         }
-        let operation = self.operation("define", &name, request, 10);
+        let operation = self.operation_in(stages, &name, request, 10);
         let mut session = session(&operation);
         in_scope(session.define(domain, definition, replace, terms(request)))
             .await
@@ -106,11 +118,21 @@ impl Host {
     /// # Cancel safety
     /// Forgotten or not.
     pub async fn undefine(&self, domain: &str, request: &Request) -> Result<Answer, Error> {
+        let stages = Stages::begin("undefine", domain);
+        stages.tell(self.undefine_in(&stages, domain, request).await)
+    }
+
+    async fn undefine_in(
+        &self,
+        stages: &Stages,
+        domain: &str,
+        request: &Request,
+    ) -> Result<Answer, Error> {
         let (id, row) = match self.find(domain) {
             Ok(found) => found,
             Err(error) => return gone_already(domain, request, error),
         };
-        let operation = self.operation("undefine", &row.name, request, 30);
+        let operation = self.operation_in(stages, &row.name, request, 30);
         let mut session = session(&operation);
         match in_scope(session.undefine(id, terms(request))).await {
             Ok(()) => {

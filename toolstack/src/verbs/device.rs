@@ -15,6 +15,7 @@ use crate::{
     problem,
     record::Entries,
     request::Request,
+    stage::Stages,
     thing::Thing,
 };
 
@@ -59,6 +60,18 @@ impl Host {
         plan: Plan,
         request: &Request,
     ) -> Result<Answer, Error> {
+        let stages = Stages::begin("attach", domain);
+        stages.tell(self.attach_in(&stages, domain, devices, plan, request).await)
+    }
+
+    async fn attach_in(
+        &self,
+        stages: &Stages,
+        domain: &str,
+        devices: Vec<(String, Value)>,
+        plan: Plan,
+        request: &Request,
+    ) -> Result<Answer, Error> {
         let (id, row) = self.find(domain)?;
         let mut wanted = Vec::new();
         let recorded = recorded(&self.0, id, request)?;
@@ -71,7 +84,7 @@ impl Host {
             wanted.push((name, Thing::new(spec)));
         }
         let ids: Vec<_> = wanted.iter().map(|(name, _)| name.clone()).collect();
-        let operation = self.operation("attach", &row.name, request, 30);
+        let operation = self.operation_in(stages, &row.name, request, 30);
         let mut terms = terms(request);
         let rounds: Vec<_> = match plan {
             Plan::Whole => vec![wanted],
@@ -123,9 +136,21 @@ impl Host {
         press: Press,
         request: &Request,
     ) -> Result<Answer, Error> {
+        let stages = Stages::begin("detach", domain);
+        stages.tell(self.detach_in(&stages, domain, ids, press, request).await)
+    }
+
+    async fn detach_in(
+        &self,
+        stages: &Stages,
+        domain: &str,
+        ids: Vec<String>,
+        press: Press,
+        request: &Request,
+    ) -> Result<Answer, Error> {
         let (id, row) = self.find(domain)?;
         let ids = device_ids(ids.iter().map(String::as_str))?;
-        let operation = self.operation("detach", &row.name, request, 30);
+        let operation = self.operation_in(stages, &row.name, request, 30);
         let mut session = session(&operation);
         let ended = in_scope(session.detach(id, ids.clone(), press, terms(request))).await;
         self.changed(&operation, (id, row.uuid), &ids, ended)
@@ -167,18 +192,31 @@ impl Host {
         door: Door,
         request: &Request,
     ) -> Result<Answer, Error> {
+        let stages = Stages::begin("media", domain);
+        let drive =
+            file.map(|file| serde_json::json!({"class": "cdrom", "file": file, "format": format}));
+        stages.tell(self.media_in(&stages, domain, (id, drive), door, request).await)
+    }
+
+    async fn media_in(
+        &self,
+        stages: &Stages,
+        domain: &str,
+        (id, drive): (&str, Option<Value>),
+        door: Door,
+        request: &Request,
+    ) -> Result<Answer, Error> {
         let (of, row) = self.find(domain)?;
         let id = device_id(id)?;
-        let medium = match file {
+        let medium = match drive {
             None => None,
-            Some(file) => {
-                let drive = serde_json::json!({"class": "cdrom", "file": file, "format": format});
+            Some(drive) => {
                 let mut drive = Spec::from_json(&drive, id.as_str())?;
                 image::complete(&mut drive, id.as_str(), None)?;
                 drive.medium().flatten()
             }
         };
-        let operation = self.operation("media", &row.name, request, 10);
+        let operation = self.operation_in(stages, &row.name, request, 10);
         let mut session = session(&operation);
         let swap = Swap { medium, door };
         let ended = in_scope(session.media(of, id.clone(), swap, terms(request))).await;
@@ -208,10 +246,21 @@ impl Host {
         device: Option<&str>,
         request: &Request,
     ) -> Result<Answer, Error> {
+        let stages = Stages::begin("wait", domain);
+        stages.tell(self.wait_in(&stages, domain, device, request).await)
+    }
+
+    async fn wait_in(
+        &self,
+        stages: &Stages,
+        domain: &str,
+        device: Option<&str>,
+        request: &Request,
+    ) -> Result<Answer, Error> {
         let (id, row) = self.find(domain)?;
         let device = device.map(device_id).transpose()?;
         expect(&row.name, request, row.revision)?;
-        let operation = self.operation("wait", &row.name, request, 60);
+        let operation = self.operation_in(stages, &row.name, request, 60);
         let ran = Ran { operation: &operation, uuid: row.uuid };
         let mut session = session(&operation);
         let waited = in_scope(session.wait(id, device))

@@ -13,6 +13,7 @@ use crate::{
     operation::Operation,
     problem,
     request::Request,
+    stage::Stages,
 };
 
 impl Host {
@@ -29,8 +30,19 @@ impl Host {
         boot: Boot,
         request: &Request,
     ) -> Result<Answer, Error> {
+        let stages = Stages::begin("start", domain);
+        stages.tell(self.start_in(&stages, domain, boot, request).await)
+    }
+
+    async fn start_in(
+        &self,
+        stages: &Stages,
+        domain: &str,
+        boot: Boot,
+        request: &Request,
+    ) -> Result<Answer, Error> {
         let (id, row) = self.find(domain)?;
-        let operation = self.operation("start", &row.name, request, 60).boot(boot);
+        let operation = self.operation_in(stages, &row.name, request, 60).boot(boot);
         let ran = Ran { operation: &operation, uuid: row.uuid };
         let mut session = session(&operation);
         let started = loop {
@@ -83,7 +95,8 @@ impl Host {
     /// # Cancel safety
     /// Told or not.
     pub async fn pause(&self, domain: &str, request: &Request) -> Result<Answer, Error> {
-        self.signal("pause", domain, Signal::Pause, request).await
+        let stages = Stages::begin("pause", domain);
+        stages.tell(self.signal(&stages, domain, Signal::Pause, request).await)
     }
 
     /// Lets a paused guest go on.
@@ -94,7 +107,8 @@ impl Host {
     /// # Cancel safety
     /// Told or not.
     pub async fn resume(&self, domain: &str, request: &Request) -> Result<Answer, Error> {
-        self.signal("resume", domain, Signal::Resume, request).await
+        let stages = Stages::begin("resume", domain);
+        stages.tell(self.signal(&stages, domain, Signal::Resume, request).await)
     }
 
     /// Resets the machine. Removals its guest had not answered come true with it.
@@ -105,18 +119,19 @@ impl Host {
     /// # Cancel safety
     /// Told or not.
     pub async fn reset(&self, domain: &str, request: &Request) -> Result<Answer, Error> {
-        self.signal("reset", domain, Signal::Reset, request).await
+        let stages = Stages::begin("reset", domain);
+        stages.tell(self.signal(&stages, domain, Signal::Reset, request).await)
     }
 
     async fn signal(
         &self,
-        verb: &'static str,
+        stages: &Stages,
         domain: &str,
         signal: Signal,
         request: &Request,
     ) -> Result<Answer, Error> {
         let (id, row) = self.find(domain)?;
-        let operation = self.operation(verb, &row.name, request, 10);
+        let operation = self.operation_in(stages, &row.name, request, 10);
         let mut session = session(&operation);
         let generation = in_scope(session.signal(id, signal, terms(request)))
             .await
@@ -137,8 +152,18 @@ impl Host {
     /// # Cancel safety
     /// Dropped once QEMU was marked to die, any verb on the domain finishes it.
     pub async fn stop(&self, domain: &str, request: &Request) -> Result<Answer, Error> {
+        let stages = Stages::begin("stop", domain);
+        stages.tell(self.stop_in(&stages, domain, request).await)
+    }
+
+    async fn stop_in(
+        &self,
+        stages: &Stages,
+        domain: &str,
+        request: &Request,
+    ) -> Result<Answer, Error> {
         let (id, row) = self.find(domain)?;
-        let operation = self.operation("stop", &row.name, request, 30);
+        let operation = self.operation_in(stages, &row.name, request, 30);
         let mut session = session(&operation);
         match in_scope(session.stop(id, Door::Ask, terms(request))).await {
             Ok(Ended::AtRest) => {
@@ -165,11 +190,21 @@ impl Host {
     /// # Cancel safety
     /// Dropped once QEMU was marked to die, any verb on the domain finishes it.
     pub async fn destroy(&self, domain: &str, request: &Request) -> Result<Answer, Error> {
+        let stages = Stages::begin("destroy", domain);
+        stages.tell(self.destroy_in(&stages, domain, request).await)
+    }
+
+    async fn destroy_in(
+        &self,
+        stages: &Stages,
+        domain: &str,
+        request: &Request,
+    ) -> Result<Answer, Error> {
         let (id, row) = match self.find(domain) {
             Ok(found) => found,
             Err(error) => return gone_already(domain, request, error),
         };
-        let operation = self.operation("destroy", &row.name, request, 30);
+        let operation = self.operation_in(stages, &row.name, request, 30);
         let mut session = session(&operation);
         let ended = in_scope(session.destroy(id, terms(request))).await;
         if ended.is_ok() {

@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Kind},
     host::{Host, Ran},
     request::Request,
+    stage::Stages,
 };
 
 impl Host {
@@ -16,6 +17,14 @@ impl Host {
     /// # Cancel safety
     /// Nothing is changed.
     pub async fn userdata_list(&self, domain: &str) -> Result<Vec<(String, u64)>, Error> {
+        self.userdata_list_blocking(domain)
+    }
+
+    /// [`userdata_list`](Self::userdata_list) for callers without a runtime.
+    ///
+    /// # Errors
+    /// As [`userdata_list`](Self::userdata_list).
+    pub fn userdata_list_blocking(&self, domain: &str) -> Result<Vec<(String, u64)>, Error> {
         let (_, row) = self.find(domain)?;
         let keys = self.0.store()?.snapshot(|snapshot| snapshot.userdata_keys(row.uuid))?;
         Ok(keys.into_iter().map(|key| (key.key, key.length)).collect())
@@ -29,15 +38,23 @@ impl Host {
     /// # Cancel safety
     /// Nothing is changed.
     pub async fn userdata_get(&self, domain: &str, key: &str) -> Result<Vec<u8>, Error> {
+        self.userdata_get_blocking(domain, key)
+    }
+
+    /// [`userdata_get`](Self::userdata_get) for callers without a runtime.
+    ///
+    /// # Errors
+    /// As [`userdata_get`](Self::userdata_get).
+    pub fn userdata_get_blocking(&self, domain: &str, key: &str) -> Result<Vec<u8>, Error> {
         let (_, row) = self.find(domain)?;
         let found = self.0.store()?.snapshot(|snapshot| snapshot.userdata(row.uuid, key))?;
         found.ok_or_else(|| no_key(&row.name, key))
     }
 
-    pub(crate) async fn userdata(
+    async fn userdata(
         &self,
+        stages: &Stages,
         domain: &str,
-        verb: &'static str,
         key: &str,
         value: Option<Vec<u8>>,
         request: &Request,
@@ -48,7 +65,7 @@ impl Host {
             let words = format!("a key has 1 to {LONGEST_KEY} bytes and no control characters");
             return Err(Error::new(Kind::Invalid, words));
         }
-        let operation = self.operation(verb, &row.name, request, 10);
+        let operation = self.operation_in(stages, &row.name, request, 10);
         let ran = Ran { operation: &operation, uuid: row.uuid };
         let current = request.if_revision.is_none_or(|wanted| wanted == row.revision);
         if request.if_needed && current {
@@ -59,6 +76,7 @@ impl Host {
                 return Ok(answer);
             }
         }
+        stages.enter("settle");
         let changed =
             operation.write_userdata(of, key.to_owned(), value, request.if_revision).await?;
         match changed {
@@ -81,7 +99,8 @@ impl Host {
         value: Vec<u8>,
         request: &Request,
     ) -> Result<Answer, Error> {
-        self.userdata(domain, "userdata put", key, Some(value), request).await
+        let stages = Stages::begin("userdata put", domain);
+        stages.tell(self.userdata(&stages, domain, key, Some(value), request).await)
     }
 
     /// Forgets a blob.
@@ -97,7 +116,8 @@ impl Host {
         key: &str,
         request: &Request,
     ) -> Result<Answer, Error> {
-        self.userdata(domain, "userdata remove", key, None, request).await
+        let stages = Stages::begin("userdata remove", domain);
+        stages.tell(self.userdata(&stages, domain, key, None, request).await)
     }
 }
 

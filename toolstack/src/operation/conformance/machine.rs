@@ -167,7 +167,8 @@ impl Side for Machine {
             Time::Short => SHORT,
         };
         let request = Request { timeout: Some(timeout), ..Request::default() };
-        Operation::new(Arc::clone(&self.host.0), "script", "vm".to_owned(), request, timeout)
+        let stages = crate::stage::Stages::begin("script", "vm");
+        Operation::new(Arc::clone(&self.host.0), stages, "vm".to_owned(), request, timeout)
     }
 
     fn domain(&self) -> Domain {

@@ -1,0 +1,50 @@
+//! What a verb tells of the time it took, whatever came of it.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use steadfast::{Boot, Host, Options, Plan, Press, Replace, Request};
+
+fn stages(timing: &BTreeMap<String, f64>) -> Vec<&str> {
+    timing.keys().map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn every_answer_has_its_stages_and_so_has_every_error() {
+    let folders = tempfile::tempdir_in("/tmp").unwrap();
+    let options = Options::new(folders.path().join("s"), folders.path().join("r"));
+    let host = Host::open(options).await.unwrap();
+    let request = Request::default();
+    let needed = Request { if_needed: true, ..Request::default() };
+    let document = json!({"name": "vm", "accel": "tcg", "memory": "64M"});
+
+    let recorded = ["begin", "fast-lock", "gate", "settle"];
+    let defined = host.define(document.clone(), Replace::Refuse, &request).await.unwrap();
+    assert_eq!(stages(&defined.timing), recorded);
+    let unchanged = host.define(document, Replace::Refuse, &needed).await.unwrap();
+    assert_eq!(stages(&unchanged.timing), ["begin"]);
+    let put = host.userdata_put("vm", "key", b"value".to_vec(), &request).await.unwrap();
+    assert_eq!(stages(&put.timing), recorded);
+
+    host.start("vm", Boot::Run, &request).await.unwrap();
+    let image = folders.path().join("image");
+    std::fs::write(&image, [0; 4096]).unwrap();
+    let disk = json!({"class": "disk", "bus": "scsi", "file": image.to_str(), "format": "raw"});
+    let attach = async || {
+        host.attach("vm", vec![("data".to_owned(), disk.clone())], Plan::Whole, &request).await
+    };
+    let attached = attach().await.unwrap();
+    let expected = ["begin", "effect", "fast-lock", "gate", "intent", "lock", "settle"];
+    assert_eq!(stages(&attached.timing), expected);
+    let refused = attach().await.unwrap_err();
+    let expected = ["begin", "fast-lock", "gate", "intent", "lock"];
+    assert_eq!(stages(&refused.timing()), expected);
+    let detached = host.detach("vm", vec!["data".to_owned()], Press::Wait, &request).await.unwrap();
+    let expected = ["begin", "effect", "fast-lock", "gate", "guest", "intent", "lock", "settle"];
+    assert_eq!(stages(&detached.timing), expected);
+    let destroyed = host.destroy("vm", &request).await.unwrap();
+    let expected = ["exit", "fast-lock", "gate", "intent", "kill", "settle"];
+    assert!(expected.iter().all(|stage| destroyed.timing.contains_key(*stage)));
+    let gone = host.destroy("vm", &request).await.unwrap_err();
+    assert_eq!(stages(&gone.timing()), ["begin"]);
+}
