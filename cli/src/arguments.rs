@@ -1,9 +1,10 @@
 //! The command line, as the contract fixes it.
 
 use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 use std::time::Duration;
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
 use steadfast::Error;
 
 use crate::reply::Reply;
@@ -118,6 +119,11 @@ pub(crate) enum Parsed {
 
 /// Reads the command line, its program's name first.
 pub(crate) fn parse(words: Vec<OsString>) -> Parsed {
+    if let Some(arguments) = by_one_verb(&words)
+        && check(&arguments).is_ok()
+    {
+        return Parsed::Verb(Box::new(arguments));
+    }
     let format = usage::format_of(&words);
     match Arguments::try_parse_from(words) {
         Ok(arguments) => match check(&arguments) {
@@ -126,6 +132,21 @@ pub(crate) fn parse(words: Vec<OsString>) -> Parsed {
         },
         Err(error) => Parsed::Other(format, Box::new(usage::outcome(&error))),
     }
+}
+
+/// Reads a command line by the tree of its verb alone: to build and to drop the trees of all verbs takes longer than most of
+/// them run. What this takes, the whole tree takes in the same way, for it knows no more at any of its places; what this refuses
+/// is for the whole tree, which has the help, the suggestions and the words for it.
+fn by_one_verb(words: &[OsString]) -> Option<Arguments> {
+    // Neither is dropped: the process is as short as its verb.
+    let mut verbs = ManuallyDrop::new(Verb::augment_subcommands(Command::new("")));
+    let name = words.iter().skip(1).find(|word| verbs.find_subcommand(word).is_some())?;
+    let verb = verbs.find_subcommand_mut(name)?;
+    let root = Terms::augment_args(Command::new("steadfast"));
+    let root = root.subcommand_required(true).disable_help_subcommand(true);
+    let mut root = ManuallyDrop::new(root.subcommand(std::mem::take(verb)));
+    let mut matches = root.try_get_matches_from_mut(words).ok()?;
+    Arguments::from_arg_matches_mut(&mut matches).ok()
 }
 
 /// Refuses a term where it would mean nothing: ignored, it would promise a check that nobody makes.
@@ -165,6 +186,62 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    const LINES: &[&str] = &[
+        "list",
+        "list -o json -q",
+        "--state /s --run /r -vv show web1",
+        "show web1 --lock-timeout 1.5",
+        "--state list show web1",
+        "start --paused web1",
+        "define - --replace --if-needed",
+        "attach web1 data disk,bus=scsi,file=/x",
+        "attach list data --json {}",
+        "attach web1 --file plan --keep-going",
+        "detach web1 a b c --force --timeout 3",
+        "media insert web1 cd0 x.iso --format raw",
+        "media eject web1 cd0 --force",
+        "userdata put web1 key",
+        "userdata list web1 -ojson",
+        "log --before 7 --limit 3",
+        "check --repair --dry-run web1 list",
+        "completions bash",
+        "man",
+    ];
+
+    fn words(line: &str) -> Vec<OsString> {
+        ["steadfast"].into_iter().chain(line.split(' ')).map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_tree_of_one_verb_reads_a_line_as_the_whole_tree_does() {
+        for line in LINES {
+            let whole = Arguments::try_parse_from(words(line)).unwrap();
+            // A guess that fails costs time and nothing else.
+            let Some(one) = by_one_verb(&words(line)) else {
+                assert_eq!(*line, "--state list show web1");
+                continue;
+            };
+            assert_eq!(format!("{one:?}"), format!("{whole:?}"), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_needs_words_is_left_to_the_whole_tree() {
+        for line in [
+            "show",
+            "--help",
+            "show --help",
+            "-V",
+            "help list",
+            "list x",
+            "check --dry-run",
+            "lits",
+            "media",
+        ] {
+            assert!(by_one_verb(&words(line)).is_none(), "{line}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The only writer of stdout and stderr, progress and tracing apart.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 
 use serde_json::Value;
@@ -10,6 +10,9 @@ use crate::arguments::{Format, Loudness};
 use crate::page::Style;
 use crate::problem::told;
 use crate::reply::{End, Marked, Reply, Text, marked};
+
+/// How much is written at one time: an answer of a few lines goes out at once.
+const CHUNK: usize = 64 << 10;
 
 /// Where the verb's outcome goes.
 pub(crate) struct Console {
@@ -27,7 +30,7 @@ impl Console {
     pub(crate) fn end(&self, outcome: Result<Reply, Error>) -> ExitCode {
         let end = match outcome {
             Ok(reply) => {
-                let written = self.write(&self.bytes(&reply));
+                let written = self.write(&reply);
                 match (reply.end, written) {
                     // What became of the VM says more than what became of the text about it.
                     (End::Error(error), _) => End::Error(error),
@@ -45,33 +48,35 @@ impl Console {
         end.exit_code().into()
     }
 
-    /// What goes to stdout.
-    fn bytes(&self, reply: &Reply) -> Vec<u8> {
-        match (&reply.text, self.format, self.loudness) {
-            (Text::Document(Marked::No), Format::Table, _) => laid_out(&reply.document),
-            (Text::Document(_), ..) => laid_out(&marked(&reply.document)),
-            (_, Format::Json, _) => format!("{}\n", marked(&reply.document)).into(),
-            (Text::Note(_), Format::Table, Loudness::Quiet) => Vec::new(),
-            (Text::Page(page) | Text::Note(page), Format::Table, _) => {
-                page.render(style(&io::stdout())).into()
-            }
-            (Text::Bytes(bytes), Format::Table, _) => bytes.clone(),
-        }
-    }
-
-    fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        // Unlocked and unbuffered by us: std's line buffer would hide the error of the last line.
-        let mut stdout = io::stdout().lock();
-        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+    /// Writes what goes to stdout.
+    fn write(&self, reply: &Reply) -> io::Result<()> {
+        // Above std's line buffer, which would hide the error of the last line if it were not flushed.
+        let mut out = BufWriter::with_capacity(CHUNK, io::stdout().lock());
+        match self.tell(reply, &mut out).and_then(|()| out.flush()) {
             // A reader that has seen enough, as `head` does.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => other,
         }
     }
+
+    fn tell(&self, reply: &Reply, out: &mut impl Write) -> io::Result<()> {
+        match (&reply.text, self.format, self.loudness) {
+            (Text::Listing(listing), Format::Json, _) => listing.json(out),
+            (Text::Listing(listing), Format::Table, _) => listing.table(style(&io::stdout()), out),
+            (Text::Document(Marked::No), Format::Table, _) => laid_out(&reply.document, out),
+            (Text::Document(_), ..) => laid_out(&marked(&reply.document), out),
+            (_, Format::Json, _) => writeln!(out, "{}", marked(&reply.document)),
+            (Text::Note(_), Format::Table, Loudness::Quiet) => Ok(()),
+            (Text::Page(page) | Text::Note(page), Format::Table, _) => {
+                out.write_all(page.render(style(&io::stdout())).as_bytes())
+            }
+            (Text::Bytes(bytes), Format::Table, _) => out.write_all(bytes),
+        }
+    }
 }
 
-fn laid_out(document: &Value) -> Vec<u8> {
-    format!("{document:#}\n").into()
+fn laid_out(document: &Value, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{document:#}")
 }
 
 /// A verb that has changed something is not undone because its answer could not be written.

@@ -89,31 +89,59 @@ impl Table {
     }
 
     fn render(&self, style: Style, text: &mut String) {
-        let heading: Vec<_> = self.heading.iter().map(|cell| (*cell).to_owned()).collect();
-        let mut widths = vec![0; heading.len()];
-        for row in std::iter::once(&heading).chain(&self.rows) {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = cell.chars().count().max(*width);
-            }
-        }
-        *text += &style.paint("1", &aligned(&heading, &widths));
+        let mut widths = Widths::of(&self.heading);
+        self.rows.iter().for_each(|row| widths.fit(row));
+        let mut line = String::new();
+        widths.align(&self.heading, &mut line);
+        *text += &style.paint("1", &line);
         text.push('\n');
         for row in &self.rows {
-            *text += &aligned(row, &widths);
+            widths.align(row, text);
             text.push('\n');
         }
     }
 }
 
-fn aligned(row: &[String], widths: &[usize]) -> String {
-    let cells: Vec<_> =
-        row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-    cells.join("  ").trim_end().to_owned()
+/// How wide the columns of a table are, in characters.
+pub(crate) struct Widths(Vec<usize>);
+
+impl Widths {
+    /// As wide as their headings.
+    pub(crate) fn of(heading: &[&str]) -> Self {
+        Self(heading.iter().map(|cell| cell.chars().count()).collect())
+    }
+
+    /// At least as wide as these cells.
+    pub(crate) fn fit(&mut self, row: &[impl AsRef<str>]) {
+        for (width, cell) in self.0.iter_mut().zip(row) {
+            *width = cell.as_ref().chars().count().max(*width);
+        }
+    }
+
+    /// Appends the cells, each as wide as its column; no line ends in spaces.
+    pub(crate) fn align(&self, row: &[impl AsRef<str>], line: &mut String) {
+        for (width, cell) in self.0.iter().zip(row) {
+            let cell = cell.as_ref();
+            let gap = width - cell.chars().count() + 2;
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', gap));
+        }
+        line.truncate(line.trim_end_matches(' ').len());
+    }
 }
 
 /// A cell of something that may be unknown.
 pub(crate) fn cell(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+/// `unknown` where the kernel can't tell: that is not a no.
+pub(crate) fn yes_or_no(value: Option<bool>) -> &'static str {
+    match value {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "unknown",
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use steadfast::{Error, Kind};
 
+use crate::listing::Listing;
 use crate::page::Page;
 
 /// The schema of every document that the command writes.
@@ -12,7 +13,7 @@ pub(crate) const SCHEMA: u64 = 1;
 /// What a verb hands to the [`Console`](crate::console::Console).
 #[derive(Debug)]
 pub(crate) struct Reply {
-    /// For `-o json`, without its schema.
+    /// For `-o json`, without its schema; null where the text is the document.
     pub(crate) document: Value,
     /// For `-o table`.
     pub(crate) text: Text,
@@ -31,6 +32,8 @@ pub(crate) enum Text {
     Bytes(Vec<u8>),
     /// The JSON document, laid out; with or without `"schema":1`.
     Document(Marked),
+    /// Rows that are written one by one, in either format: they are the document too.
+    Listing(Listing),
 }
 
 /// Whether a document that people read says its schema.
@@ -68,6 +71,11 @@ impl Reply {
     /// A document and its page.
     pub(crate) fn page(document: Value, page: Page) -> Self {
         Self { document, text: Text::Page(page), end: End::Done }
+    }
+
+    /// All domains.
+    pub(crate) fn listing(listing: Listing) -> Self {
+        Self { document: Value::Null, text: Text::Listing(listing), end: End::Done }
     }
 
     /// What a verb did.

@@ -1,6 +1,17 @@
-//! A verb's way to the library: the host it opens, the terms it asks with, the runtime it runs on.
+//! A verb's way to the library: the terms it asks with, the host it opens, the runtime it runs on.
+//!
+//! ```text
+//! look      reads alone, on this thread: no runtime is made
+//! check     may look at many QEMUs at one time
+//! change    one domain, and its answer
+//! ```
+//!
+//! The host is let go only when the session is: after the answer was written, so that nobody waits for a store to be tidied.
 
+use std::cell::OnceCell;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use steadfast::{Access, Answer, Damaged, Error, Host, Kind, OnProgress, Options, Request};
 use tokio::runtime::Builder;
@@ -11,81 +22,97 @@ use crate::progress::ProgressLine;
 use crate::reply::Reply;
 use crate::verb::answer;
 
-/// Asks the host something that changes nothing.
-pub(crate) fn look<T>(
-    terms: &Terms,
-    verb: impl AsyncFnOnce(&Host, &Request) -> Result<T, Error>,
-) -> Result<T, Error> {
-    with_host(terms, Access::ReadOnly, Damaged::Refuse, verb)
+/// One run of the command.
+pub(crate) struct Session {
+    terms: Terms,
+    host: OnceCell<Host>,
 }
 
-/// Checks a host, also one whose database cannot be read.
-pub(crate) fn check<T>(
-    terms: &Terms,
-    access: Access,
-    verb: impl AsyncFnOnce(&Host, &Request) -> Result<T, Error>,
-) -> Result<T, Error> {
-    with_host(terms, access, Damaged::Tolerate, verb)
-}
+impl Session {
+    /// Nothing is opened yet.
+    pub(crate) fn new(terms: Terms) -> Self {
+        Self { terms, host: OnceCell::new() }
+    }
 
-/// Runs a verb that may change the host.
-pub(crate) fn act<T>(
-    terms: &Terms,
-    verb: impl AsyncFnOnce(&Host, &Request) -> Result<T, Error>,
-) -> Result<T, Error> {
-    with_host(terms, Access::ReadWrite, Damaged::Refuse, verb)
-}
+    /// Asks the host something that changes nothing.
+    pub(crate) fn look<T>(
+        &self,
+        ask: impl AsyncFnOnce(&Host) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        at_once(ask(self.host(Access::ReadOnly, Damaged::Refuse)?))
+    }
 
-/// Runs a verb that changes one domain, and tells its answer; `done` is the word for what it did.
-pub(crate) fn change(
-    terms: &Terms,
-    domain: Option<&str>,
-    done: &str,
-    verb: impl AsyncFnOnce(&Host, &Request) -> Result<Answer, Error>,
-) -> Result<Reply, Error> {
-    let mut known = None;
-    let outcome = act(terms, async |host, request| {
-        let outcome = verb(host, request).await;
-        if let (Err(error), Some(domain)) = (&outcome, domain)
+    /// Checks a host, also one whose database cannot be read.
+    pub(crate) fn check<T>(
+        &self,
+        access: Access,
+        verb: impl AsyncFnOnce(&Host, &Request) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.run(access, Damaged::Tolerate, verb)
+    }
+
+    /// Runs a verb that changes one domain, and tells its answer; `done` is the word for what it did.
+    pub(crate) fn change(
+        &self,
+        domain: Option<&str>,
+        done: &str,
+        verb: impl AsyncFnOnce(&Host, &Request) -> Result<Answer, Error>,
+    ) -> Result<Reply, Error> {
+        let outcome = self.run(Access::ReadWrite, Damaged::Refuse, verb);
+        let mut known = None;
+        if let (Err(error), Some(domain), Some(host)) = (&outcome, domain, self.host.get())
             && answer::is_due(error)
         {
             // Where that fails too, the answer says null, and the first error is the one to tell.
-            known = host.show(domain).await.ok();
+            known = at_once(host.show(domain)).ok();
         }
+        answer::reply(outcome, domain, known.as_ref(), done)
+    }
+
+    fn host(&self, access: Access, damaged: Damaged) -> Result<&Host, Error> {
+        if let Some(host) = self.host.get() {
+            return Ok(host);
+        }
+        let folders = Folders::of(&self.terms)?;
+        tracing::debug!(?folders, ?access, "opening the host");
+        let mut options = Options::new(folders.state, folders.run);
+        options.access = access;
+        options.damaged = damaged;
+        let host = at_once(Host::open(options))?;
+        Ok(self.host.get_or_init(|| host))
+    }
+
+    fn run<T>(
+        &self,
+        access: Access,
+        damaged: Damaged,
+        verb: impl AsyncFnOnce(&Host, &Request) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let host = self.host(access, damaged)?;
+        let line = ProgressLine::on_terminal(self.terms.loudness());
+        let request = Request {
+            if_revision: self.terms.if_revision,
+            if_needed: self.terms.if_needed,
+            lock_timeout: self.terms.lock_timeout,
+            timeout: self.terms.timeout,
+            progress: Some(traced(line.as_ref().map(ProgressLine::callback))),
+        };
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| {
+            Error::new(Kind::Environment, "the runtime can't be built").because(error)
+        })?;
+        let outcome = runtime.block_on(verb(host, &request));
+        // A wait that has passed its deadline may still hold a thread; the process ends without it. Connections end here.
+        runtime.shutdown_background();
         outcome
-    });
-    answer::reply(outcome, domain, known.as_ref(), done)
+    }
 }
 
-fn with_host<T>(
-    terms: &Terms,
-    access: Access,
-    damaged: Damaged,
-    verb: impl AsyncFnOnce(&Host, &Request) -> Result<T, Error>,
-) -> Result<T, Error> {
-    let folders = Folders::of(terms)?;
-    tracing::debug!(?folders, ?access, "opening the host");
-    let mut options = Options::new(folders.state, folders.run);
-    options.access = access;
-    options.damaged = damaged;
-    let line = ProgressLine::on_terminal(terms.loudness());
-    let request = Request {
-        if_revision: terms.if_revision,
-        if_needed: terms.if_needed,
-        lock_timeout: terms.lock_timeout,
-        timeout: terms.timeout,
-        progress: Some(traced(line.as_ref().map(ProgressLine::callback))),
-    };
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| {
-        Error::new(Kind::Environment, "the runtime can't be built").because(error)
-    })?;
-    let outcome = runtime.block_on(async {
-        let host = Host::open(options).await?;
-        verb(&host, &request).await
-    });
-    // A wait that has passed its deadline may still hold a thread; the process ends without it.
-    runtime.shutdown_background();
-    outcome
+/// The outcome of what never waits, without a runtime: it takes one snapshot, or opens a file.
+fn at_once<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => Err(Error::new(Kind::Internal, "a look at the host waited for something")),
+    }
 }
 
 /// Progress for the trace too: it is the library's word for how far a verb got.

@@ -19,8 +19,8 @@ use crate::{guest, install, step};
 pub(crate) fn run(words: &[&str]) -> Result<()> {
     install::tools(install::BENCH)?;
     let guest = guest::image()?;
-    println!("\n== building the command and the bench (release)");
-    let command = build(Profile::Release)?;
+    println!("\n== building the command and the bench, as they are shipped");
+    let command = build(Profile::Shipped)?;
     let program = program()?;
     let is_whole = words.is_empty();
     let results = match is_whole {
@@ -65,7 +65,8 @@ fn program() -> Result<std::path::PathBuf> {
     let arguments = [
         "build",
         "--quiet",
-        "--release",
+        "--profile",
+        "shipped",
         "--package",
         "steadfast-bench",
         "--message-format",

@@ -3,10 +3,9 @@
 use clap::Args;
 use steadfast::{Access, Error, Finding, Remove, Repair, Report};
 
-use crate::arguments::Terms;
 use crate::page::{Page, Table, cell};
 use crate::reply::{End, Reply, document};
-use crate::session;
+use crate::session::Session;
 
 /// `check`
 #[derive(Debug, Args)]
@@ -37,15 +36,14 @@ impl Check {
     }
 }
 
-pub(crate) fn check(check: &Check, terms: &Terms) -> Result<Reply, Error> {
+pub(crate) fn check(check: &Check, session: &Session) -> Result<Reply, Error> {
     let repair = check.repair();
     let access = match repair {
         Repair::Yes { .. } => Access::ReadWrite,
         _ => Access::ReadOnly,
     };
-    let report = session::check(terms, access, async |host, request| {
-        host.check(&check.domains, repair, request).await
-    })?;
+    let report = session
+        .check(access, async |host, request| host.check(&check.domains, repair, request).await)?;
     let end = if left(&report).next().is_some() { End::Findings } else { End::Done };
     Ok(Reply::page(document(&report)?, page(&report)).ending(end))
 }

@@ -4,10 +4,9 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 use steadfast::{Door, Error, Host, Plan, Press};
 
-use crate::arguments::Terms;
 use crate::problem::invalid;
 use crate::reply::Reply;
-use crate::session::change;
+use crate::session::Session;
 use crate::usage::refused;
 use crate::{absolute, document, plan};
 
@@ -96,11 +95,11 @@ pub(crate) struct Wait {
     device: Option<String>,
 }
 
-pub(crate) fn attach(attach: &Attach, terms: &Terms) -> Result<Reply, Error> {
+pub(crate) fn attach(attach: &Attach, session: &Session) -> Result<Reply, Error> {
     let devices = attach.devices()?;
     let plan = if attach.keep_going { Plan::BestEffort } else { Plan::Whole };
     let domain = attach.domain.as_str();
-    change(terms, Some(domain), "attached", async |host, request| {
+    session.change(Some(domain), "attached", async |host, request| {
         host.attach(domain, devices, plan, request).await
     })
 }
@@ -136,16 +135,16 @@ impl Attach {
     }
 }
 
-pub(crate) fn detach(detach: &Detach, terms: &Terms) -> Result<Reply, Error> {
+pub(crate) fn detach(detach: &Detach, session: &Session) -> Result<Reply, Error> {
     let press = if detach.force { Press::Force } else { Press::Wait };
     let domain = detach.domain.as_str();
     let devices = detach.devices.clone();
-    change(terms, Some(domain), "detached", async |host, request| {
+    session.change(Some(domain), "detached", async |host, request| {
         host.detach(domain, devices, press, request).await
     })
 }
 
-pub(crate) fn media(media: &Media, terms: &Terms) -> Result<Reply, Error> {
+pub(crate) fn media(media: &Media, session: &Session) -> Result<Reply, Error> {
     let (domain, device, file, format, force) = match media {
         Media::Insert(Insert { domain, device, file, format, force }) => {
             if file.is_empty() {
@@ -156,13 +155,13 @@ pub(crate) fn media(media: &Media, terms: &Terms) -> Result<Reply, Error> {
         Media::Eject(Eject { domain, device, force }) => (domain, device, None, None, force),
     };
     let door = if *force { Door::Force } else { Door::Ask };
-    change(terms, Some(domain), "changed", async |host, request| {
+    session.change(Some(domain), "changed", async |host, request| {
         host.media(domain, device, file, format, door, request).await
     })
 }
 
-pub(crate) fn wait(Wait { domain, device }: &Wait, terms: &Terms) -> Result<Reply, Error> {
-    change(terms, Some(domain), "settled", async |host, request| {
+pub(crate) fn wait(Wait { domain, device }: &Wait, session: &Session) -> Result<Reply, Error> {
+    session.change(Some(domain), "settled", async |host, request| {
         host.wait(domain, device.as_deref(), request).await
     })
 }

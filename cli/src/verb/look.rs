@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use steadfast::{Error, Shown, ShownDevice};
 
 use super::Domain;
-use crate::arguments::Terms;
-use crate::page::{Page, Table, cell};
+use crate::listing::Listing;
+use crate::page::{Page, Table, cell, yes_or_no};
 use crate::printable::{age, size};
 use crate::reply::{Reply, document};
-use crate::session::look;
+use crate::session::Session;
 
 /// `log`
 #[derive(Debug, Args)]
@@ -24,27 +24,13 @@ pub(crate) struct Log {
     limit: u32,
 }
 
-pub(crate) fn list(terms: &Terms) -> Result<Reply, Error> {
-    let domains = look(terms, async |host, _| host.list().await)?;
-    let mut table =
-        Table::new(&["NAME", "PHASE", "RUNNING", "GENERATION", "PID", "DEVICES", "HOST", "UUID"]);
-    for domain in &domains {
-        table.row([
-            domain.name.clone(),
-            domain.phase.clone(),
-            yes_or_no(domain.running),
-            cell(domain.generation),
-            cell(domain.pid),
-            domain.device_count.to_string(),
-            cell(domain.host.as_ref()),
-            domain.uuid.to_string(),
-        ]);
-    }
-    Ok(Reply::page(json!({ "domains": document(&domains)? }), Page::new().table(table)))
+pub(crate) fn list(session: &Session) -> Result<Reply, Error> {
+    let domains = session.look(async |host| host.list().await)?;
+    Ok(Reply::listing(Listing(domains)))
 }
 
-pub(crate) fn show(Domain { domain }: &Domain, terms: &Terms) -> Result<Reply, Error> {
-    let shown = look(terms, async |host, _| host.show(domain).await)?;
+pub(crate) fn show(Domain { domain }: &Domain, session: &Session) -> Result<Reply, Error> {
+    let shown = session.look(async |host| host.show(domain).await)?;
     Ok(Reply::page(document(&shown)?, page(&shown)))
 }
 
@@ -58,7 +44,7 @@ fn page(shown: &Shown) -> Page {
     field("name", shown.name.clone());
     field("uuid", shown.uuid.to_string());
     field("phase", shown.phase.clone());
-    field("running", yes_or_no(shown.running));
+    field("running", yes_or_no(shown.running).to_owned());
     field("generation", cell(shown.generation));
     field("revision", shown.revision.to_string());
     field("pid", cell(shown.pid));
@@ -113,8 +99,8 @@ fn text(value: &Value) -> String {
     }
 }
 
-pub(crate) fn locks(terms: &Terms) -> Result<Reply, Error> {
-    let locks = look(terms, async |host, _| host.locks().await)?;
+pub(crate) fn locks(session: &Session) -> Result<Reply, Error> {
+    let locks = session.look(async |host| host.locks().await)?;
     let mut table = Table::new(&["DOMAIN", "LEVEL", "PID", "VERB", "STAGE", "AGE", "STOPPED"]);
     for lock in &locks {
         table.row([
@@ -124,16 +110,16 @@ pub(crate) fn locks(terms: &Terms) -> Result<Reply, Error> {
             cell(lock.verb.as_ref()),
             cell(lock.stage.as_ref()),
             cell(lock.age_s.map(age)),
-            yes_or_no(lock.stopped),
+            yes_or_no(lock.stopped).to_owned(),
         ]);
     }
     Ok(Reply::page(json!({ "locks": document(&locks)? }), Page::new().table(table)))
 }
 
-pub(crate) fn log(log: &Log, terms: &Terms) -> Result<Reply, Error> {
+pub(crate) fn log(log: &Log, session: &Session) -> Result<Reply, Error> {
     let limit = usize::try_from(log.limit).unwrap_or(usize::MAX);
     let found =
-        look(terms, async |host, _| host.log(log.domain.as_deref(), log.before, limit).await)?;
+        session.look(async |host| host.log(log.domain.as_deref(), log.before, limit).await)?;
     let mut table = Table::new(&["SEQ", "AT", "DOMAIN", "VERB", "DEVICE", "SUMMARY"]);
     for entry in &found.entries {
         table.row([
@@ -151,14 +137,4 @@ pub(crate) fn log(log: &Log, terms: &Terms) -> Result<Reply, Error> {
         None => page,
     };
     Ok(Reply::page(document(&found)?, page))
-}
-
-/// `unknown` where the kernel can't tell: that is not a no.
-fn yes_or_no(value: Option<bool>) -> String {
-    match value {
-        Some(true) => "yes",
-        Some(false) => "no",
-        None => "unknown",
-    }
-    .to_owned()
 }

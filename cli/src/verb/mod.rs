@@ -11,12 +11,13 @@ mod userdata;
 use clap::{Args, Subcommand};
 use steadfast::Error;
 
-use crate::arguments::Arguments;
+use crate::manual;
 use crate::reply::Reply;
-use crate::{diagnostics, manual};
+use crate::session::Session;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Verb {
     /// Record a domain from its JSON document
     Define(record::Define),
@@ -132,30 +133,28 @@ impl Verb {
 }
 
 /// Runs the verb.
-pub(crate) fn run(arguments: Arguments) -> Result<Reply, Error> {
-    let Arguments { terms, verb } = arguments;
-    diagnostics::install(terms.verbose)?;
+pub(crate) fn run(verb: Verb, session: &Session) -> Result<Reply, Error> {
     match verb {
-        Verb::Define(define) => record::define(&define, &terms),
-        Verb::Undefine(domain) => record::undefine(&domain, &terms),
-        Verb::Export(domain) => record::export(&domain, &terms),
-        Verb::Backup(backup) => record::backup(&backup, &terms),
-        Verb::Start(start) => power::start(&start, &terms),
-        Verb::Pause(domain) => power::pause(&domain, &terms),
-        Verb::Resume(domain) => power::resume(&domain, &terms),
-        Verb::Reset(domain) => power::reset(&domain, &terms),
-        Verb::Stop(domain) => power::stop(&domain, &terms),
-        Verb::Destroy(domain) => power::destroy(&domain, &terms),
-        Verb::Attach(attach) => device::attach(&attach, &terms),
-        Verb::Detach(detach) => device::detach(&detach, &terms),
-        Verb::Media(media) => device::media(&media, &terms),
-        Verb::Wait(wait) => device::wait(&wait, &terms),
-        Verb::List => look::list(&terms),
-        Verb::Show(domain) => look::show(&domain, &terms),
-        Verb::Locks => look::locks(&terms),
-        Verb::Log(log) => look::log(&log, &terms),
-        Verb::Check(check) => check::check(&check, &terms),
-        Verb::Userdata(userdata) => userdata::userdata(&userdata, &terms),
+        Verb::Define(define) => record::define(&define, session),
+        Verb::Undefine(domain) => record::undefine(&domain, session),
+        Verb::Export(domain) => record::export(&domain, session),
+        Verb::Backup(backup) => record::backup(&backup, session),
+        Verb::Start(start) => power::start(&start, session),
+        Verb::Pause(domain) => power::pause(&domain, session),
+        Verb::Resume(domain) => power::resume(&domain, session),
+        Verb::Reset(domain) => power::reset(&domain, session),
+        Verb::Stop(domain) => power::stop(&domain, session),
+        Verb::Destroy(domain) => power::destroy(&domain, session),
+        Verb::Attach(attach) => device::attach(&attach, session),
+        Verb::Detach(detach) => device::detach(&detach, session),
+        Verb::Media(media) => device::media(&media, session),
+        Verb::Wait(wait) => device::wait(&wait, session),
+        Verb::List => look::list(session),
+        Verb::Show(domain) => look::show(&domain, session),
+        Verb::Locks => look::locks(session),
+        Verb::Log(log) => look::log(&log, session),
+        Verb::Check(check) => check::check(&check, session),
+        Verb::Userdata(userdata) => userdata::userdata(&userdata, session),
         Verb::Schema(schema) => Ok(manual::schema(&schema)),
         Verb::Completions(completions) => Ok(manual::completions(&completions)),
         Verb::Man => manual::man(),

@@ -6,12 +6,11 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use steadfast::Error;
 
-use crate::arguments::Terms;
 use crate::page::{Page, Table};
 use crate::printable::size;
 use crate::problem::refused;
 use crate::reply::{End, Reply, Text};
-use crate::session::{change, look};
+use crate::session::Session;
 use crate::{base64, input};
 
 /// `userdata`
@@ -58,26 +57,26 @@ impl Userdata {
     }
 }
 
-pub(crate) fn userdata(userdata: &Userdata, terms: &Terms) -> Result<Reply, Error> {
+pub(crate) fn userdata(userdata: &Userdata, session: &Session) -> Result<Reply, Error> {
     match userdata {
-        Userdata::List { domain } => list(domain, terms),
-        Userdata::Get { domain, key, file } => get(domain, key, file, terms),
+        Userdata::List { domain } => list(domain, session),
+        Userdata::Get { domain, key, file } => get(domain, key, file, session),
         Userdata::Put { domain, key, file } => {
             let blob = input::read(file, input::BLOB)?;
-            change(terms, Some(domain), "kept", async |host, request| {
+            session.change(Some(domain), "kept", async |host, request| {
                 host.userdata_put(domain, key, blob, request).await
             })
         }
         Userdata::Remove { domain, key } => {
-            change(terms, Some(domain), "removed", async |host, request| {
+            session.change(Some(domain), "removed", async |host, request| {
                 host.userdata_remove(domain, key, request).await
             })
         }
     }
 }
 
-fn list(domain: &str, terms: &Terms) -> Result<Reply, Error> {
-    let keys = look(terms, async |host, _| host.userdata_list(domain).await)?;
+fn list(domain: &str, session: &Session) -> Result<Reply, Error> {
+    let keys = session.look(async |host| host.userdata_list(domain).await)?;
     let mut table = Table::new(&["KEY", "SIZE"]);
     let mut documents = Vec::new();
     for (key, bytes) in keys {
@@ -87,8 +86,8 @@ fn list(domain: &str, terms: &Terms) -> Result<Reply, Error> {
     Ok(Reply::page(json!({ "keys": documents }), Page::new().table(table)))
 }
 
-fn get(domain: &str, key: &str, file: &str, terms: &Terms) -> Result<Reply, Error> {
-    let blob = look(terms, async |host, _| host.userdata_get(domain, key).await)?;
+fn get(domain: &str, key: &str, file: &str, session: &Session) -> Result<Reply, Error> {
+    let blob = session.look(async |host| host.userdata_get(domain, key).await)?;
     let document = |file: Option<&str>, value: Value| json!({ "key": key, "size": blob.len(), "file": file, "value_base64": value });
     if file == "-" {
         let document = document(None, base64::encode(&blob).into());
