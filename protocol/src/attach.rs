@@ -32,14 +32,15 @@ impl<P: Platform> Session<'_, P> {
     pub async fn attach(
         &mut self,
         domain: Domain,
-        wanted: Wanted<P>,
+        mut wanted: Wanted<P>,
         plan: Plan,
         terms: Terms,
     ) -> Result<Outcomes<P>, Error<P>> {
         let doubtful = match self.begin(domain).await? {
             Ground::Defined => None,
             Ground::Live(mut owner) => {
-                let (met, wanted) = owner.already(wanted.clone(), terms).await?;
+                let wanted = std::mem::take(&mut wanted);
+                let (met, wanted) = owner.already(wanted, terms).await?;
                 let outcomes: Outcomes<P> =
                     met.into_iter().map(|id| (id, Outcome::Unchanged)).collect();
                 if wanted.is_empty() {

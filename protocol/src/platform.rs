@@ -333,7 +333,7 @@ pub trait Platform: Send + Sync {
         patience: Patience,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// Names the stage the verb is in, for whoever waits for it.
+    /// Names the stage the verb is in: for its answer, and for whoever waits for the lock it holds.
     fn stage(&self, hold: Option<&Self::Hold>, stage: &'static str) {
         let _ = (hold, stage);
     }

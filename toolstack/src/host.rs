@@ -1,6 +1,11 @@
 //! A host: its records, its locks, its QEMUs.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use steadfast_locks::{LockTable, alive, lockdep};
 use steadfast_protocol::{Domain, Generation, Session, Standing};
@@ -18,6 +23,7 @@ use crate::{
     problem,
     record::{self, Entries},
     request::Request,
+    seen::Seen,
     stage::Stages,
     thing::Alias,
     wire::Refusal,
@@ -225,15 +231,11 @@ impl Shared {
         &self,
         domain: Domain,
     ) -> Result<Option<Standing<steadfast_device::DeviceName>>, Error> {
-        let Some(row) = self.row(domain)? else { return Ok(None) };
-        let mut open = Vec::new();
-        if let Some(run) = record::process(&row)? {
-            for id in &run.open {
-                open.push(steadfast_device::DeviceName::from_record(id)?);
-            }
-        }
-        let phase = record::phase(&row.phase)?;
-        Ok(Some(Standing { generation: Generation(row.generation), phase, open }))
+        Ok(self.seen(domain)?.map(|seen| seen.standing))
+    }
+
+    pub(crate) fn seen(&self, domain: Domain) -> Result<Option<Seen>, Error> {
+        self.row(domain)?.as_ref().map(Seen::of).transpose()
     }
 
     /// Adopted devices of a domain, whose names in QEMU are not ours.
@@ -241,11 +243,20 @@ impl Shared {
         &self,
         domain: Domain,
     ) -> Result<Vec<(steadfast_protocol::Serial, Alias)>, Error> {
-        let Some(row) = self.row(domain)? else { return Ok(Vec::new()) };
-        let Some(run) = record::process(&row)? else { return Ok(Vec::new()) };
+        let seen = self.seen(domain)?;
+        self.aliases_of(domain, &seen.map(|seen| seen.adopted).unwrap_or_default())
+    }
+
+    /// Those of these devices.
+    pub(crate) fn aliases_of(
+        &self,
+        domain: Domain,
+        adopted: &BTreeSet<String>,
+    ) -> Result<Vec<(steadfast_protocol::Serial, Alias)>, Error> {
+        let uuid = Uuid::from_u128(domain.0);
         let mut aliases = Vec::new();
-        for id in &run.adopted {
-            let stored = self.store()?.snapshot(|snapshot| snapshot.device(row.uuid, id))?;
+        for id in adopted {
+            let stored = self.store()?.snapshot(|snapshot| snapshot.device(uuid, id))?;
             let Some(stored) = stored else { continue };
             let (_, entry) = record::entry(&stored)?;
             if let Some(alias) = entry.spec.alias() {
@@ -257,14 +268,17 @@ impl Shared {
 
     /// Devices of a row, as the protocol has them.
     pub(crate) fn entries(&self, domain: Domain) -> Result<Entries, Error> {
+        Ok(self.whole(domain)?.1)
+    }
+
+    /// A row and its devices, as they are at one instant.
+    pub(crate) fn whole(&self, domain: Domain) -> Result<(Option<DomainRow>, Entries), Error> {
         let uuid = Uuid::from_u128(domain.0);
-        let rows = self.store()?.snapshot(|snapshot| snapshot.devices(uuid))?;
-        let mut entries = Entries::new();
-        for row in &rows {
-            let (id, entry) = record::entry(row)?;
-            entries.insert(id, entry);
-        }
-        Ok(entries)
+        let (row, devices) = self.store()?.snapshot(|snapshot| {
+            Ok::<_, StoreError>((snapshot.domain(uuid)?, snapshot.devices(uuid)?))
+        })?;
+        let entries: Result<_, _> = devices.iter().map(record::entry).collect();
+        Ok((row, entries?))
     }
 
     /// Takes away what is left of a generation that is over, or leaves it to whoever holds its slow lock still.

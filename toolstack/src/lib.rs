@@ -40,6 +40,7 @@ mod record;
 mod request;
 mod schema;
 mod section;
+mod seen;
 mod stage;
 mod survivor;
 mod sync;

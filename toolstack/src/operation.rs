@@ -30,6 +30,7 @@ use steadfast_protocol::{
     Serial, Sight, Signal, Standing, Tx, View,
 };
 use steadfast_qmp::{ConnectOptions, Monitor, Outcome, QmpError};
+use steadfast_store::DomainRow;
 
 use crate::{
     berth::Berth,
@@ -42,6 +43,7 @@ use crate::{
     record::{OwnerRecord, ProcessRecord},
     request::{Progress, Request},
     section,
+    seen::{Left, Reads},
     stage::Stages,
     survivor,
     thing::{Alias, Thing},
@@ -68,6 +70,7 @@ pub(crate) struct Operation {
     deadline: Instant,
     boot: Boot,
     learned: Mutex<Learned>,
+    reads: Reads,
     /// Something of the verb is recorded.
     stands: AtomicBool,
     prepared: Mutex<Option<Box<dyn Prepared>>>,
@@ -100,6 +103,7 @@ impl Operation {
             request,
             boot: Boot::Run,
             learned: Mutex::default(),
+            reads: Reads::default(),
             stands: AtomicBool::default(),
             prepared: Mutex::default(),
             expected: Mutex::default(),
@@ -118,6 +122,17 @@ impl Operation {
 
     pub(crate) fn boot(self, boot: Boot) -> Self {
         Self { boot, ..self }
+    }
+
+    /// Of the domain as it was just found.
+    pub(crate) fn on(self, row: &DomainRow) -> Self {
+        self.reads.found(row);
+        self
+    }
+
+    /// The row as the last section left it.
+    pub(crate) fn left(&self) -> Option<Left> {
+        self.reads.left()
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -205,7 +220,14 @@ impl Platform for Operation {
 
     async fn peek(&self, domain: Domain) -> Result<Option<Standing<DeviceName>>, Error> {
         tracing::trace!(call = "peek");
-        self.host.standing(domain)
+        let seen = match self.reads.first() {
+            Some(found) => Some(found?),
+            None => self.host.seen(domain)?,
+        };
+        Ok(seen.map(|seen| {
+            self.reads.looked(&seen);
+            seen.standing
+        }))
     }
 
     async fn slow(
@@ -225,7 +247,10 @@ impl Platform for Operation {
         let held = self.host.locks.acquire(&path, Slow::NAME, note, deadline).await;
         drop(waiting);
         match held {
-            Ok(held) => Ok(Some(Hold::new(held, berth))),
+            Ok(held) => {
+                self.reads.locked();
+                Ok(Some(Hold::new(held, berth)))
+            }
             // The folder went with its generation.
             Err(LockError::Io { .. }) if !berth.exists() => Ok(None),
             Err(error) => Err(error.into()),
@@ -372,7 +397,10 @@ impl Platform for Operation {
         {
             self.learned.lock().process = Some(ProcessRecord { process: Some(living), ..known });
         }
-        let mut aliases = self.host.aliases(domain)?;
+        let mut aliases = match self.reads.adopted(generation) {
+            Some(adopted) => self.host.aliases_of(domain, &adopted)?,
+            None => self.host.aliases(domain)?,
+        };
         aliases.extend(self.expected.lock().iter().cloned());
         Ok(Ok(Wire::new(monitor, hold.clone(), self.session_deadline(), aliases)))
     }

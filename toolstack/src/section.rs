@@ -40,6 +40,8 @@ pub(crate) struct Outcome {
     pub(crate) revision: Option<u64>,
     pub(crate) is_gone: bool,
     pub(crate) wrote: bool,
+    /// The generation that runs.
+    pub(crate) generation: Option<u64>,
     /// The row's phase afterwards.
     pub(crate) phase: Option<Phase>,
     /// The counter, where numbers were drawn.
@@ -129,6 +131,8 @@ fn length(key: &str, bytes: usize) -> String {
 
 struct Before {
     loaded: Loaded<Thing>,
+    /// Whether the row says anything of a QEMU.
+    runs: bool,
     process: Option<ProcessRecord>,
     ender: Option<OwnerRecord>,
     since: BTreeMap<DeviceName, (i64, Option<String>)>,
@@ -178,7 +182,9 @@ fn load(
     };
     let counter = section.counter()?;
     let ender = stored.as_ref().and_then(record::ender);
-    Ok(Before { loaded: Loaded { row, devices, claims, counter, alive }, process, ender, since })
+    let runs = stored.is_some_and(|row| row.process.is_some());
+    let loaded = Loaded { row, devices, claims, counter, alive };
+    Ok(Before { loaded, runs, process, ender, since })
 }
 
 fn write(
@@ -197,6 +203,7 @@ fn write(
             section.remove_domain()?;
         }
         return Ok(Outcome {
+            generation: None,
             revision: None,
             is_gone: true,
             wrote: old.row.is_some(),
@@ -211,6 +218,7 @@ fn write(
     let same = old.row.as_ref() == Some(row) && process == before.process && changed.is_empty();
     if same {
         return Ok(Outcome {
+            generation: before.runs.then_some(row.generation.0),
             revision: Some(row.revision.0),
             is_gone: false,
             wrote: false,
@@ -251,6 +259,7 @@ fn write(
         }
     }
     Ok(Outcome {
+        generation: stored.process.is_some().then_some(row.generation.0),
         revision: Some(revision),
         is_gone: false,
         wrote: true,

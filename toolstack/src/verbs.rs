@@ -19,6 +19,7 @@ use crate::{
     operation::Operation,
     problem,
     request::Request,
+    seen::Left,
 };
 
 /// The next step for a verb whose result holds already.
@@ -76,10 +77,19 @@ impl Host {
         domain: Domain,
         mut answer: Answer,
     ) -> Result<Answer, Error> {
-        let row = self.0.row(domain).map_err(|error| operation.in_doubt(error))?;
-        if let Some(row) = row {
-            answer.generation = row.process.is_some().then_some(row.generation);
-            answer.revision = answer.revision.or(Some(row.revision));
+        let left = match operation.left() {
+            Some(left) => Some(left),
+            None => {
+                let row = self.0.row(domain).map_err(|error| operation.in_doubt(error))?;
+                row.map(|row| Left {
+                    generation: row.process.is_some().then_some(row.generation),
+                    revision: Some(row.revision),
+                })
+            }
+        };
+        if let Some(left) = left {
+            answer.generation = left.generation;
+            answer.revision = answer.revision.or(left.revision);
         }
         Ok(answer)
     }

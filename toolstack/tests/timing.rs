@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use steadfast::{Boot, Host, Options, Plan, Press, Replace, Request};
+use steadfast::{Boot, Host, Kind, Options, Outcome, Plan, Press, Replace, Request};
 
 fn stages(timing: &BTreeMap<String, f64>) -> Vec<&str> {
     timing.keys().map(String::as_str).collect()
@@ -47,4 +48,35 @@ async fn every_answer_has_its_stages_and_so_has_every_error() {
     assert!(expected.iter().all(|stage| destroyed.timing.contains_key(*stage)));
     let gone = host.destroy("vm", &request).await.unwrap_err();
     assert_eq!(stages(&gone.timing()), ["begin"]);
+}
+
+#[tokio::test]
+async fn what_is_there_already_is_told_without_a_lock_and_never_of_a_qemu_that_died() {
+    let folders = tempfile::tempdir_in("/tmp").unwrap();
+    let options = Options::new(folders.path().join("s"), folders.path().join("r"));
+    let host = Host::open(options).await.unwrap();
+    let request = Request::default();
+    let needed = Request { if_needed: true, ..Request::default() };
+    let document = json!({"name": "vm", "accel": "tcg", "memory": "64M"});
+    host.define(document, Replace::Refuse, &request).await.unwrap();
+    let pid = host.start("vm", Boot::Run, &request).await.unwrap().pid.unwrap();
+    let attach = async |request: &Request| {
+        let device = vec![("pointer".to_owned(), json!({"class": "tablet"}))];
+        host.attach("vm", device, Plan::Whole, request).await
+    };
+    let first = attach(&needed).await.unwrap();
+    assert!(first.changed && first.timing.contains_key("lock"));
+    let again = attach(&needed).await.unwrap();
+    assert_eq!((again.changed, again.results[0].outcome), (false, Outcome::Unchanged));
+    assert_eq!((again.generation, again.revision), (first.generation, first.revision));
+    assert_eq!(stages(&again.timing), ["begin"]);
+    let stale = Request { if_revision: Some(1), ..needed.clone() };
+    assert_eq!(attach(&stale).await.unwrap_err().kind, Kind::Conflict);
+
+    let process = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    kill_process(process, Signal::KILL).unwrap();
+    while host.list().await.unwrap()[0].running != Some(false) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(attach(&needed).await.unwrap_err().kind, Kind::Conflict);
 }

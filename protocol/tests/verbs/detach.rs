@@ -64,7 +64,7 @@ fn front_to_back_and_the_record_last() {
     ]);
     assert_eq!(host.lines(), lines);
     assert_eq!((host.devices(), host.machine(1)), (vec![], (vec![], vec![])));
-    assert_eq!(host.world().stages, ["intent", "effect"]);
+    assert_eq!(host.world().stages, ["intent", "effect", "settle"]);
 }
 
 #[test]

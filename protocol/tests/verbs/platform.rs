@@ -268,8 +268,10 @@ impl Platform for Host {
     }
 
     fn stage(&self, hold: Option<&Hold>, stage: &'static str) {
-        assert!(hold.is_some(), "a stage is said by who holds a lock");
-        self.world().stages.push(stage);
+        // Without a lock it is the clock's alone: nobody waits for who says it.
+        if hold.is_some() {
+            self.world().stages.push(stage);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     hold::Hold,
     launch::LaunchError,
     section,
+    seen::Left,
     thing::Thing,
 };
 
@@ -47,6 +48,7 @@ impl Operation {
                 return Err(error);
             }
         };
+        self.reads.wrote(Left { generation: outcome.generation, revision: outcome.revision });
         if outcome.wrote {
             self.recorded(outcome.phase);
         }

@@ -132,7 +132,7 @@ impl Host {
             Ok(found) => found,
             Err(error) => return gone_already(domain, request, error),
         };
-        let operation = self.operation_in(stages, &row.name, request, 30);
+        let operation = self.operation_in(stages, &row.name, request, 30).on(&row);
         let mut session = session(&operation);
         match in_scope(session.undefine(id, terms(request))).await {
             Ok(()) => {

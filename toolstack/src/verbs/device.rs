@@ -2,10 +2,13 @@
 
 use serde_json::Value;
 use steadfast_device::{DeviceName, Spec};
-use steadfast_protocol::{Domain, Door, Outcomes, Plan, Press, Swap, Waited};
+use steadfast_protocol::{
+    DevicePhase, Domain, Door, Outcomes, Phase, Plan, Press, Spec as _, Swap, Waited,
+};
+use steadfast_store::DomainRow;
 use uuid::Uuid;
 
-use super::{Failure, expect, terms};
+use super::{Failure, expect, terms, unchanged};
 use crate::{
     answer::{Answer, Ending, Outcome},
     error::{Error, Kind},
@@ -13,7 +16,7 @@ use crate::{
     image,
     operation::Operation,
     problem,
-    record::Entries,
+    record::{self, Entries},
     request::Request,
     stage::Stages,
     thing::Thing,
@@ -45,6 +48,15 @@ pub(super) fn recorded(host: &Shared, domain: Domain, request: &Request) -> Resu
     if request.if_needed { host.entries(domain) } else { Ok(Entries::new()) }
 }
 
+/// Whether QEMU has all of these, as far as the record says.
+fn is_present(recorded: &Entries, wanted: &[(DeviceName, Thing)]) -> bool {
+    wanted.iter().all(|(id, thing)| {
+        recorded.get(id).is_some_and(|entry| {
+            entry.phase == DevicePhase::Present && thing.is_met_by(&entry.spec)
+        })
+    })
+}
+
 impl Host {
     /// Adds devices: to QEMU where the domain runs, else to the record alone.
     ///
@@ -74,7 +86,10 @@ impl Host {
     ) -> Result<Answer, Error> {
         let (id, row) = self.find(domain)?;
         let mut wanted = Vec::new();
-        let recorded = recorded(&self.0, id, request)?;
+        let (now, recorded) = match request.if_needed {
+            true => self.0.whole(id)?,
+            false => (None, Entries::new()),
+        };
         let names = device_ids(devices.iter().map(|(name, _)| name.as_str()))?;
         for (name, (_, document)) in names.into_iter().zip(devices) {
             let mut spec = Spec::from_json(&document, name.as_str())?;
@@ -84,7 +99,12 @@ impl Host {
             wanted.push((name, Thing::new(spec)));
         }
         let ids: Vec<_> = wanted.iter().map(|(name, _)| name.clone()).collect();
-        let operation = self.operation_in(stages, &row.name, request, 30);
+        if let Some(now) = now.filter(|_| is_present(&recorded, &wanted))
+            && let Some(answer) = self.attached_already(&now, &ids, request)?
+        {
+            return Ok(answer);
+        }
+        let operation = self.operation_in(stages, &row.name, request, 30).on(&row);
         let mut terms = terms(request);
         let rounds: Vec<_> = match plan {
             Plan::Whole => vec![wanted],
@@ -122,6 +142,30 @@ impl Host {
         self.generation_of(&operation, id, ran.answer(None, outcomes))
     }
 
+    /// The answer where QEMU has all of it and runs: nothing is begun, so there is nothing to lock and nobody to ask.
+    fn attached_already(
+        &self,
+        now: &DomainRow,
+        ids: &[DeviceName],
+        request: &Request,
+    ) -> Result<Option<Answer>, Error> {
+        if record::phase(&now.phase)? != Phase::Live || self.0.running(now)?.0 != Some(true) {
+            return Ok(None);
+        }
+        expect(&now.name, request, now.revision)?;
+        let mut answer = unchanged(Some(&now.name), Some(now.uuid), Some(now.revision));
+        answer.generation = Some(now.generation);
+        answer.results = ids
+            .iter()
+            .map(|id| Ending {
+                id: id.as_str().to_owned(),
+                outcome: Outcome::Unchanged,
+                error: None,
+            })
+            .collect();
+        Ok(Some(answer))
+    }
+
     /// Removes devices: from QEMU where the domain runs, else from the record alone. Waits for the guest.
     ///
     /// # Errors
@@ -150,7 +194,7 @@ impl Host {
     ) -> Result<Answer, Error> {
         let (id, row) = self.find(domain)?;
         let ids = device_ids(ids.iter().map(String::as_str))?;
-        let operation = self.operation_in(stages, &row.name, request, 30);
+        let operation = self.operation_in(stages, &row.name, request, 30).on(&row);
         let mut session = session(&operation);
         let ended = in_scope(session.detach(id, ids.clone(), press, terms(request))).await;
         self.changed(&operation, (id, row.uuid), &ids, ended)
@@ -216,7 +260,7 @@ impl Host {
                 drive.medium().flatten()
             }
         };
-        let operation = self.operation_in(stages, &row.name, request, 10);
+        let operation = self.operation_in(stages, &row.name, request, 10).on(&row);
         let mut session = session(&operation);
         let swap = Swap { medium, door };
         let ended = in_scope(session.media(of, id.clone(), swap, terms(request))).await;
@@ -260,7 +304,7 @@ impl Host {
         let (id, row) = self.find(domain)?;
         let device = device.map(device_id).transpose()?;
         expect(&row.name, request, row.revision)?;
-        let operation = self.operation_in(stages, &row.name, request, 60);
+        let operation = self.operation_in(stages, &row.name, request, 60).on(&row);
         let ran = Ran { operation: &operation, uuid: row.uuid };
         let mut session = session(&operation);
         let waited = in_scope(session.wait(id, device))

@@ -42,7 +42,7 @@ impl Host {
         request: &Request,
     ) -> Result<Answer, Error> {
         let (id, row) = self.find(domain)?;
-        let operation = self.operation_in(stages, &row.name, request, 60).boot(boot);
+        let operation = self.operation_in(stages, &row.name, request, 60).on(&row).boot(boot);
         let ran = Ran { operation: &operation, uuid: row.uuid };
         let mut session = session(&operation);
         let started = loop {
@@ -131,7 +131,7 @@ impl Host {
         request: &Request,
     ) -> Result<Answer, Error> {
         let (id, row) = self.find(domain)?;
-        let operation = self.operation_in(stages, &row.name, request, 10);
+        let operation = self.operation_in(stages, &row.name, request, 10).on(&row);
         let mut session = session(&operation);
         let generation = in_scope(session.signal(id, signal, terms(request)))
             .await
@@ -163,7 +163,7 @@ impl Host {
         request: &Request,
     ) -> Result<Answer, Error> {
         let (id, row) = self.find(domain)?;
-        let operation = self.operation_in(stages, &row.name, request, 30);
+        let operation = self.operation_in(stages, &row.name, request, 30).on(&row);
         let mut session = session(&operation);
         match in_scope(session.stop(id, Door::Ask, terms(request))).await {
             Ok(Ended::AtRest) => {
@@ -204,7 +204,7 @@ impl Host {
             Ok(found) => found,
             Err(error) => return gone_already(domain, request, error),
         };
-        let operation = self.operation_in(stages, &row.name, request, 30);
+        let operation = self.operation_in(stages, &row.name, request, 30).on(&row);
         let mut session = session(&operation);
         let ended = in_scope(session.destroy(id, terms(request))).await;
         if ended.is_ok() {
