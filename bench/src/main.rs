@@ -26,6 +26,7 @@ mod row;
 mod sample;
 mod scene;
 mod table;
+mod trace;
 #[expect(unsafe_code, reason = "a call that no library wraps")]
 mod usage;
 mod watch;
@@ -65,13 +66,15 @@ fn measure_all(options: &Options) -> Result<bool> {
         None => {}
     }
     let mut outcomes: Vec<Outcome> = Vec::new();
-    let mut broken = Vec::new();
+    let (mut broken, mut spent) = (Vec::new(), Vec::new());
     for row in options.rows()? {
         let since = Instant::now();
         match (row.measure)(&bench) {
             Ok(measured) => {
                 print!("{}", table::shown(&measured));
-                println!("-- {} took {:.1} s\n", row.name, since.elapsed().as_secs_f64());
+                let seconds = since.elapsed().as_secs_f64();
+                println!("-- {} took {seconds:.1} s\n", row.name);
+                spent.push((row.name, seconds));
                 outcomes.extend(measured);
             }
             Err(error) => {
@@ -82,7 +85,10 @@ fn measure_all(options: &Options) -> Result<bool> {
     }
     let seconds = began.elapsed().as_secs();
     println!("{}", table::shown(&outcomes));
-    results::write(&options.results, &outcomes, seconds, &results::host())?;
+    let longest: Vec<_> =
+        spent.iter().map(|(row, seconds)| format!("{row} {seconds:.0}")).collect();
+    println!("seconds of rows: {}", longest.join(", "));
+    results::write(&options.results, &outcomes, (seconds, &spent), &results::host())?;
     let figures = || outcomes.iter().flat_map(|outcome| &outcome.figures);
     let failed = figures().filter(|figure| figure.verdict.fails()).count();
     println!(

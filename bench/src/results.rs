@@ -3,19 +3,27 @@
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::outcome::{Figure, Limit, Outcome};
 use steadfast_bench::Result;
 
 /// Writes what was measured, and where.
-pub(crate) fn write(path: &Path, outcomes: &[Outcome], seconds: u64, host: &Value) -> Result<()> {
+pub(crate) fn write(
+    path: &Path,
+    outcomes: &[Outcome],
+    (seconds, of_rows): (u64, &[(&str, f64)]),
+    host: &Value,
+) -> Result<()> {
+    let of_rows: Map<_, _> =
+        of_rows.iter().map(|(row, seconds)| ((*row).to_owned(), json!(seconds))).collect();
     let rows: Vec<Value> = outcomes.iter().map(row).collect();
     let document = json!({
         "schema": 1,
         "commit": said("git", &["rev-parse", "HEAD"]),
         "host": host,
         "seconds": seconds,
+        "seconds_of_rows": of_rows,
         "rows": rows,
     });
     if let Some(folder) = path.parent() {

@@ -5,5 +5,6 @@ pub mod disk;
 pub mod flock;
 pub mod journal;
 pub mod qmp;
+pub mod verb;
 
 use crate::Result;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use steadfast_bench::Result;
-use steadfast_bench::bare::commit::{Ledger, Level};
 use steadfast_bench::bare::journal::Journal;
 use steadfast_bench::bare::qmp::Qmp;
+use steadfast_bench::bare::verb::Verb;
 
 use super::disks::{ByHand, Recorded, start};
 use crate::bench::Bench;
@@ -15,8 +15,6 @@ use crate::scene::Scene;
 
 /// How many disks a VM gets before all of them go at once, outside of the clock.
 pub(super) const DISKS: usize = 4;
-/// About what an attach records.
-pub(super) const RECORD: usize = 700;
 const FLOOR: &str = "raw QMP + fdatasync";
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
@@ -32,7 +30,8 @@ fn on(bench: &Bench, bus: &'static str) -> Result<Outcome> {
     let journal = Journal::create(&scene.path("journal"))?;
     let floor = Floor { qmp: disks.connect()?, disks, journal };
     let disks = ByHand::new(&scene, "third", bus, DISKS)?;
-    let third = Third { disks, ledger: Ledger::open(&scene.path("third.db"))? };
+    let verb = Verb::on(scene.monitor_path("third")?, &scene.path("third.db"))?;
+    let third = Third { disks, verb };
     let mut sides = vec![
         Side::new("steadfast", Role::Product, Recorded::new(&scene, "ours", bus, DISKS)?),
         Side::new(FLOOR, Role::Floor, floor),
@@ -70,17 +69,12 @@ impl Subject for Floor {
 /// What the verb has to do at the least: an intent, a connection of its own, the image by descriptor, a settled record.
 struct Third {
     disks: ByHand,
-    ledger: Ledger,
+    verb: Verb,
 }
 
 impl Subject for Third {
     fn once(&mut self) -> Result<Duration> {
-        let record = "x".repeat(RECORD);
-        let attach = || {
-            self.ledger.put(1, &record, Level::Normal)?;
-            self.disks.attach_by_descriptor(&mut self.disks.connect()?)?;
-            self.ledger.put(1, &record, Level::Full)
-        };
+        let attach = || self.verb.run(|qmp| self.disks.attach_by_descriptor(qmp));
         Ok(timed(attach)?.0)
     }
 

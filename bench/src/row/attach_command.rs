@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use steadfast_bench::Result;
 use steadfast_bench::bare::commit::Ledger;
+use steadfast_bench::bare::verb::RECORD;
 
-use super::attach::{DISKS, RECORD};
+use super::attach::DISKS;
 use super::disks::{ByHand, Recorded, number, start};
 use crate::bench::{Bench, run};
 use crate::measure::{Ratio, Role, Side, Subject, timed};

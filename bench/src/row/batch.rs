@@ -4,14 +4,17 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use steadfast_bench::Result;
+use steadfast_bench::bare::verb::Verb;
 
-use super::disks::{Recorded, start};
+use super::disks::{ByHand, Recorded, start};
 use crate::bench::Bench;
 use crate::interpose::flushes;
 use crate::measure::{Ratio, Role, Side, Subject, timed};
 use crate::outcome::{Figure, Limit, Outcome};
-use crate::scene::Scene;
+use crate::scene::{Scene, disk};
+use crate::trace::Trace;
 
 const DISKS: usize = 32;
 
@@ -23,16 +26,40 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
     let batch =
         Batch { disks: Recorded::new(&scene, "batch", "scsi", DISKS)?, most: Rc::clone(&most) };
     let single = Single(Recorded::new(&scene, "single", "scsi", DISKS)?);
+    start(&scene, "third", "scsi")?;
+    let verb = Verb::on(scene.monitor_path("third")?, &scene.path("third.db"))?;
+    let third = Third { disks: ByHand::new(&scene, "third", "scsi", DISKS)?, verb };
     let sides = vec![
         Side::new("one verb", Role::Product, batch),
         Side::new("32 verbs", Role::Peer, single),
+        Side::new("connect, descriptors, 2 commits", Role::Third, third),
     ];
     let ratio = Ratio { above: "32 verbs", below: "one verb", limit: Limit::AtLeast(1.3) };
     let mut outcome = bench.compare("batch-attach 32", sides, &[ratio], (30, 1))?;
     let flushes =
         Figure::new("flushes of one verb, at most", most.get() as f64, Limit::AtMost(1.0));
     outcome.figures.push(flushes);
+    start(&scene, "traced", "scsi")?;
+    outcome.figures.extend(traced(bench, &scene)?);
     Ok(vec![outcome])
+}
+
+/// What one process of the command asks of the kernel for a plan of so many disks.
+fn traced(bench: &Bench, scene: &Scene) -> Result<[Figure; 2]> {
+    let mut plan = Map::new();
+    for at in 0..DISKS {
+        let image = scene.image(&format!("traced-{at}"))?;
+        plan.insert(format!("disk{at}"), disk("scsi", &image));
+    }
+    let (file, log) = (scene.path("plan.json"), scene.path("trace"));
+    std::fs::write(&file, Value::Object(plan).to_string())?;
+    let file = file.display().to_string();
+    let attach = scene.command(&bench.command, &["attach", "traced", "--file", &file]);
+    let trace = Trace::of(&attach, &log)?;
+    Ok([
+        Figure::new("flushes of one process", trace.flushes() as f64, Limit::AtMost(1.0)),
+        Figure::new("slow locks of one process", trace.locks("slow") as f64, Limit::AtMost(1.0)),
+    ])
 }
 
 struct Batch<'a> {
@@ -64,5 +91,23 @@ impl Subject for Single<'_> {
 
     fn undo(&mut self) -> Result<()> {
         self.0.undo()
+    }
+}
+
+/// What the verb has to do at the least: an intent, a connection of its own, the images by descriptor, a settled record.
+struct Third {
+    disks: ByHand,
+    verb: Verb,
+}
+
+impl Subject for Third {
+    fn once(&mut self) -> Result<Duration> {
+        let attach = || self.verb.run(|qmp| self.disks.attach_all_by_descriptor(qmp));
+        Ok(timed(attach)?.0)
+    }
+
+    fn undo(&mut self) -> Result<()> {
+        let mut qmp = self.disks.connect()?;
+        self.disks.detach(&mut qmp)
     }
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 use steadfast::Repair;
 use steadfast_bench::Result;
+use steadfast_bench::bare::commit::Ledger;
 use steadfast_bench::bare::qmp::Qmp;
+use steadfast_bench::bare::verb::RECORD;
 
 use crate::bench::Bench;
 use crate::measure::{Ratio, Role, Side, timed};
@@ -41,9 +43,22 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
         }
         Err(format!("check found {:?}", report.findings).into())
     };
-    let floor = || Ok(timed(|| ask_all(&asked))?.0);
-    let sides =
-        vec![Side::new("steadfast", Role::Product, ours), Side::new(FLOOR, Role::Floor, floor)];
+    let floor = || Ok(timed(|| ask_all(&asked, Replies::Unread))?.0);
+    let mut ledger = Ledger::open(&scene.path("third.db"))?;
+    let rows = i64::try_from(count * DEVICES)?;
+    ledger.fill(rows, &"x".repeat(RECORD))?;
+    let third = || {
+        let check = || {
+            (0..rows).try_for_each(|row| ledger.get(row).map(drop))?;
+            ask_all(&asked, Replies::Parsed)
+        };
+        Ok(timed(check)?.0)
+    };
+    let sides = vec![
+        Side::new("steadfast", Role::Product, ours),
+        Side::new(FLOOR, Role::Floor, floor),
+        Side::new("records read, replies parsed", Role::Third, third),
+    ];
     let ratio = Ratio { above: "steadfast", below: FLOOR, limit: Limit::AtMost(1.3) };
     let name = format!("check {count} x {DEVICES}");
     Ok(vec![bench.compare(&name, sides, &[ratio], (30, 30))?])
@@ -87,10 +102,19 @@ fn queries(address: &std::path::Path) -> Result<Vec<String>> {
     Ok(queries)
 }
 
-fn ask_all(asked: &[Asked]) -> Result<()> {
+/// What becomes of the replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replies {
+    Unread,
+    Parsed,
+}
+
+fn ask_all(asked: &[Asked], replies: Replies) -> Result<()> {
     std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            asked.chunks(TO_ONE_THREAD).map(|some| scope.spawn(move || ask(some))).collect();
+        let threads: Vec<_> = asked
+            .chunks(TO_ONE_THREAD)
+            .map(|some| scope.spawn(move || ask(some, replies)))
+            .collect();
         for thread in threads {
             thread.join().map_err(|_| "a thread panicked")??;
         }
@@ -98,7 +122,7 @@ fn ask_all(asked: &[Asked]) -> Result<()> {
     })
 }
 
-fn ask(some: &[Asked]) -> Result<()> {
+fn ask(some: &[Asked], replies: Replies) -> Result<()> {
     let mut connections = Vec::new();
     for one in some {
         let mut qmp = Qmp::connect(&one.address)?;
@@ -106,7 +130,12 @@ fn ask(some: &[Asked]) -> Result<()> {
         connections.push(qmp);
     }
     for (one, qmp) in some.iter().zip(&mut connections) {
-        one.queries.iter().try_for_each(|_| qmp.reply().map(drop))?;
+        for _ in &one.queries {
+            let reply = qmp.reply()?;
+            if replies == Replies::Parsed {
+                serde_json::from_str::<Value>(reply)?;
+            }
+        }
     }
     Ok(())
 }

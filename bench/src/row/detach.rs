@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use steadfast_bench::Result;
 use steadfast_bench::bare::qmp::Qmp;
+use steadfast_bench::bare::verb::Verb;
 
 use super::disks::{ByHand, Recorded, start};
 use crate::bench::Bench;
@@ -31,14 +32,19 @@ fn burst(
     repetitions: usize,
 ) -> Result<Outcome> {
     let scene = Scene::new()?;
-    for domain in ["ours", "floor"] {
+    for domain in ["ours", "floor", "third"] {
         start(&scene, domain, "scsi")?;
     }
     let ours = Ours { disks: Recorded::new(&scene, "ours", "scsi", count)?, count };
     let disks = ByHand::new(&scene, "floor", "scsi", count)?;
     let floor = Floor { qmp: disks.connect()?, disks, count };
-    let mut sides =
-        vec![Side::new("steadfast", Role::Product, ours), Side::new(FLOOR, Role::Floor, floor)];
+    let verb = Verb::on(scene.monitor_path("third")?, &scene.path("third.db"))?;
+    let third = Third { disks: ByHand::new(&scene, "third", "scsi", count)?, verb, count };
+    let mut sides = vec![
+        Side::new("steadfast", Role::Product, ours),
+        Side::new(FLOOR, Role::Floor, floor),
+        Side::new("connect, 2 commits", Role::Third, third),
+    ];
     if let Some(libvirt) = &bench.libvirt {
         sides.push(libvirt.detach_side(count)?);
     }
@@ -72,5 +78,24 @@ impl Subject for Floor {
             self.disks.attach(&mut self.qmp)?;
         }
         Ok(timed(|| self.disks.detach(&mut self.qmp))?.0)
+    }
+}
+
+/// What the verb has to do at the least: an intent, a connection of its own, a settled record.
+struct Third {
+    disks: ByHand,
+    verb: Verb,
+    count: usize,
+}
+
+impl Subject for Third {
+    fn once(&mut self) -> Result<Duration> {
+        let mut qmp = self.disks.connect()?;
+        for _ in 0..self.count {
+            self.disks.attach(&mut qmp)?;
+        }
+        // The socket takes one client at a time.
+        drop(qmp);
+        Ok(timed(|| self.verb.run(|qmp| self.disks.detach(qmp)))?.0)
     }
 }

@@ -155,6 +155,20 @@ impl ByHand {
         qmp.execute_with(&[&add, node, device], file.as_fd())
     }
 
+    /// All of them: every back end, and then every front end in one write.
+    pub(super) fn attach_all_by_descriptor(&mut self, qmp: &mut Qmp) -> Result<()> {
+        self.attached = self.passed.len();
+        for (disk, file) in &self.passed {
+            let [node, _] = disk.attach();
+            qmp.send(&[&disk.add_fd(), node], Some(file.as_fd()))?;
+        }
+        for _ in 0..2 * self.passed.len() {
+            qmp.reply()?;
+        }
+        let devices: Vec<_> = self.passed.iter().map(|(disk, _)| disk.attach()[1]).collect();
+        qmp.execute_all(&devices)
+    }
+
     /// All of them at once.
     pub(super) fn detach(&mut self, qmp: &mut Qmp) -> Result<()> {
         let gone = &self.disks[..std::mem::take(&mut self.attached)];

@@ -7,6 +7,7 @@ use serde_json::json;
 use steadfast::{Boot, Host, Plan, Press, Replace, Request};
 use steadfast_bench::Result;
 use steadfast_bench::bare::qmp::Qmp;
+use steadfast_bench::bare::verb::Verb;
 
 use super::disks::ByHand;
 use crate::bench::Bench;
@@ -63,16 +64,18 @@ fn on(
     bus: &'static str,
     at_least: f64,
 ) -> Result<Outcome> {
-    let mut machines = Vec::new();
+    let (mut machines, mut verbs) = (Vec::new(), Vec::new());
     for name in names {
         scene.image(&ours_of(name, bus))?;
-        let disks = ByHand::new(scene, name, bus, 1)?;
-        machines.push((disks.connect()?, disks));
+        machines.push(ByHand::new(scene, name, bus, 1)?);
+        let verb = Verb::on(scene.monitor_path(name)?, &scene.path(&format!("{name}-{bus}.db")))?;
+        verbs.push((verb, ByHand::new(scene, name, bus, 1)?));
     }
     let ours = Together { scene, names, bus };
     let mut sides = vec![
         Side::new("steadfast", Role::Product, ours),
         Side::new(FLOOR, Role::Floor, Raw(machines)),
+        Side::new("connect, descriptor, 2 commits", Role::Third, Third(verbs)),
     ];
     if let Some(libvirt) = &bench.libvirt {
         sides.push(libvirt.crowd_side(names, bus, PAIRS)?);
@@ -138,28 +141,48 @@ async fn pairs(host: Host, name: String, document: serde_json::Value) -> Result<
 }
 
 /// The same VMs over the socket that the product leaves free, a thread for each.
-struct Raw(Vec<(Qmp, ByHand)>);
+struct Raw(Vec<ByHand>);
 
 impl Subject for Raw {
     fn once(&mut self) -> Result<Duration> {
-        let began = Instant::now();
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = self
-                .0
-                .iter_mut()
-                .map(|(qmp, disks)| {
-                    scope.spawn(move || {
-                        (0..PAIRS).try_for_each(|_| {
-                            disks.attach(qmp)?;
-                            disks.detach(qmp)
-                        })
-                    })
-                })
-                .collect();
-            for thread in threads {
-                thread.join().map_err(|_| "a thread panicked")??;
-            }
-            Ok(began.elapsed())
+        // Open before the clock begins, and no longer than it runs: the socket takes one client at a time.
+        let mut open: Vec<(Qmp, &mut ByHand)> = Vec::new();
+        for disks in &mut self.0 {
+            open.push((disks.connect()?, disks));
+        }
+        at_once(&mut open, |(qmp, disks)| {
+            disks.attach(qmp)?;
+            disks.detach(qmp)
         })
     }
+}
+
+/// What the verbs have to do at the least: intents, connections of their own, the image by descriptor, settled records.
+struct Third(Vec<(Verb, ByHand)>);
+
+impl Subject for Third {
+    fn once(&mut self) -> Result<Duration> {
+        at_once(&mut self.0, |(verb, disks)| {
+            verb.run(|qmp| disks.attach_by_descriptor(qmp))?;
+            verb.run(|qmp| disks.detach(qmp))
+        })
+    }
+}
+
+/// So many pairs on each of the VMs, a thread for each.
+fn at_once<T: Send>(
+    machines: &mut [T],
+    pair: impl Fn(&mut T) -> Result<()> + Sync,
+) -> Result<Duration> {
+    let (began, pair) = (Instant::now(), &pair);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = machines
+            .iter_mut()
+            .map(|machine| scope.spawn(move || (0..PAIRS).try_for_each(|_| pair(machine))))
+            .collect();
+        for thread in threads {
+            thread.join().map_err(|_| "a thread panicked")??;
+        }
+        Ok(began.elapsed())
+    })
 }

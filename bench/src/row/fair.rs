@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use steadfast_bench::Result;
 use steadfast_bench::bare::commit::{Ledger, Level};
+use steadfast_bench::bare::verb::RECORD;
 use steadfast_store::{Commit, Request, StoreError};
 use uuid::Uuid;
 
-use super::attach::RECORD;
 use super::lock::{Grants, crowd, ready};
 use super::record::Records;
 use crate::bench::Bench;

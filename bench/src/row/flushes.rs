@@ -1,6 +1,5 @@
-//! Flushes of whole processes, counted by strace.
+//! Flushes of verbs, counted by strace: of a thousand processes with one each, and of one that does a thousand.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Stdio};
 
@@ -10,8 +9,17 @@ use steadfast_bench::Result;
 use crate::bench::{Bench, run};
 use crate::outcome::{Figure, Limit, Outcome};
 use crate::scene::disk_folder;
+use crate::trace::Trace;
+
+/// At most one checkpoint in so many verbs.
+const BETWEEN: usize = 500;
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
+    Ok(vec![one_shot(bench)?, long(bench)?])
+}
+
+/// Nobody else has the store open: each process opens it and leaves it, as on a host at rest.
+fn one_shot(bench: &Bench) -> Result<Outcome> {
     let verbs = bench.times(1000);
     let folder = disk_folder()?;
     let (state, run_folder) = (folder.path().join("state"), folder.path().join("run"));
@@ -23,62 +31,46 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
         command.stdin(Stdio::null());
         command
     };
-    run(&mut command(&["define", &document.display().to_string()]))?;
-    // The first one pays for the log that begins with it.
     let value = document.display().to_string();
+    run(&mut command(&["define", &value]))?;
+    // The first one pays for the log that begins with it.
     let put = command(&["userdata", "put", "vm", "key", &value]);
     run(&mut command(&["userdata", "put", "vm", "key", &value]))?;
 
-    let log = folder.path().join("strace");
-    let mut traced = Command::new("strace");
-    traced.args([
-        "--follow-forks",
-        "--seccomp-bpf",
-        "--decode-fds=path",
-        "--trace=fsync,fdatasync",
-    ]);
-    traced.arg("--output").arg(&log);
-    // Nobody else has the store open: each of them opens it and leaves it as one would on a host at rest.
     let script = "i=0; while [ $i -lt \"$0\" ]; do \"$@\" >/dev/null || exit 1; i=$((i+1)); done";
-    traced.args(["sh", "-c", script, &verbs.to_string()]);
-    traced.arg(put.get_program()).args(put.get_args());
-    run(&mut traced)?;
-
-    let by_file = by_file(&fs::read_to_string(&log)?);
-    let all: u64 = by_file.values().sum();
-    let allowed = 3.0 * (verbs as f64 / 500.0).ceil();
-    let what = format!("flushes beyond one for each of {verbs} processes");
-    let mut figures = vec![Figure::new(what, all as f64 - verbs as f64, Limit::AtMost(allowed))];
-    for (file, count) in by_file {
-        figures.push(Figure::new(format!("flushes of {file}"), count as f64, Limit::Told));
-    }
-    Ok(vec![Outcome::of_figures("flushes, one-shot processes", figures)])
+    let mut all = Command::new("sh");
+    all.args(["-c", script, &verbs.to_string()]).arg(put.get_program()).args(put.get_args());
+    let trace = Trace::of(&all, &folder.path().join("trace"))?;
+    Ok(outcome("flushes, one-shot processes", "processes", verbs, &trace))
 }
 
-/// How often each file was flushed, by its name.
-fn by_file(trace: &str) -> BTreeMap<String, u64> {
-    let mut counts = BTreeMap::new();
-    for line in trace.lines() {
-        let Some((_, rest)) = line.split_once("sync(") else { continue };
-        let path = rest.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
-        let Some((path, _)) = path else { continue };
-        let name = path.rsplit('/').next().unwrap_or(path);
-        *counts.entry(name.to_owned()).or_default() += 1;
-    }
-    counts
+fn long(bench: &Bench) -> Result<Outcome> {
+    let verbs = bench.times(1000);
+    let folder = disk_folder()?;
+    let sections = |count: usize| {
+        let mut command = Command::new(&bench.itself);
+        command.args(["role", "sections"]).arg(folder.path()).arg(count.to_string());
+        command
+    };
+    // It makes the store.
+    run(&mut sections(1))?;
+    // Its domain is recorded again by the first of them.
+    let trace = Trace::of(&sections(verbs - 1), &folder.path().join("trace"))?;
+    Ok(outcome("flushes, one long process", "sections", verbs, &trace))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn flushes_are_counted_by_the_name_of_their_file() {
-        let trace = "12 fsync(5</x/state/steadfast.db-wal>) = 0\n\
-                     12 fdatasync(4</x/state>)               = 0\n\
-                     13 fsync(5</x/state/steadfast.db-wal>) = 0\n\
-                     13 +++ exited with 0 +++\n";
-        let expected = [("state".to_owned(), 1), ("steadfast.db-wal".to_owned(), 2)];
-        assert_eq!(by_file(trace), BTreeMap::from(expected));
-    }
+fn outcome(name: &str, what: &str, verbs: usize, trace: &Trace) -> Outcome {
+    let by_file = trace.flushes_by_file();
+    let of = |name: &str| by_file.get(name).copied().unwrap_or_default() as f64;
+    let (log, database) = (of("steadfast.db-wal"), of("steadfast.db"));
+    let rest = trace.flushes() as f64 - log - database;
+    let checkpoints = verbs.div_ceil(BETWEEN) as f64;
+    // A checkpoint flushes the log before it and the log's new beginning after it, and the database once.
+    let beyond = format!("flushes of the log beyond one for each of {verbs} {what}");
+    let figures = vec![
+        Figure::new(beyond, log - verbs as f64, Limit::AtMost(2.0 * checkpoints)),
+        Figure::new("checkpoints", database, Limit::AtMost(checkpoints)),
+        Figure::new("other flushes, of folders", rest, Limit::AtMost(0.0)),
+    ];
+    Outcome::of_figures(name, figures)
 }

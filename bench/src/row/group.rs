@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use steadfast_bench::Result;
 use steadfast_bench::bare::commit::{Ledger, Level};
+use steadfast_bench::bare::verb::RECORD;
 use uuid::Uuid;
 
-use super::attach::RECORD;
 use super::record::Records;
 use crate::bench::Bench;
 use crate::interpose::set_latency;

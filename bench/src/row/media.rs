@@ -8,10 +8,9 @@ use std::time::Duration;
 use serde_json::json;
 use steadfast::Door;
 use steadfast_bench::Result;
-use steadfast_bench::bare::commit::{Ledger, Level};
 use steadfast_bench::bare::qmp::Qmp;
+use steadfast_bench::bare::verb::Verb;
 
-use super::attach::RECORD;
 use crate::bench::Bench;
 use crate::measure::{Ratio, Role, Side, Subject, timed};
 use crate::outcome::{Limit, Outcome};
@@ -31,9 +30,8 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
         steps: Steps::new(&scene, "floor", media.clone())?,
     };
     let third = Third {
-        address: scene.monitor_path("third")?,
+        verb: Verb::on(scene.monitor_path("third")?, &scene.path("third.db"))?,
         steps: Steps::new(&scene, "third", media)?,
-        ledger: Ledger::open(&scene.path("third.db"))?,
     };
     let mut sides = vec![
         Side::new("steadfast", Role::Product, ours),
@@ -142,25 +140,19 @@ impl Subject for Floor {
 
 /// What the verb has to do at the least: an intent, a connection of its own, the image by descriptor, a settled record.
 struct Third {
-    address: PathBuf,
+    verb: Verb,
     steps: Steps,
-    ledger: Ledger,
 }
 
 impl Subject for Third {
     fn once(&mut self) -> Result<Duration> {
-        let record = "x".repeat(RECORD);
         let file = File::open(self.steps.turn())?;
         let set = self.steps.turn;
         let mut texts =
             vec![json!({"execute": "add-fd", "arguments": {"fdset-id": set}}).to_string()];
         texts.extend(self.steps.commands(&format!("/dev/fdset/{set}")));
         let texts: Vec<_> = texts.iter().map(String::as_str).collect();
-        let change = || {
-            self.ledger.put(1, &record, Level::Normal)?;
-            Qmp::connect(&self.address)?.execute_with(&texts, file.as_fd())?;
-            self.ledger.put(1, &record, Level::Full)
-        };
+        let change = || self.verb.run(|qmp| qmp.execute_with(&texts, file.as_fd()));
         Ok(timed(change)?.0)
     }
 }

@@ -8,9 +8,11 @@ use rustix::process::{Signal, getpid, kill_process};
 use serde_json::{Value, json};
 use steadfast::{Host, Options, Plan, Progress, Request};
 use steadfast_bench::Result;
+use steadfast_bench::bare::qmp::Qmp;
+use steadfast_bench::bare::verb::Verb;
 
 use super::attach::DISKS;
-use super::disks::{Recorded, start};
+use super::disks::{ByHand, Recorded, start};
 use crate::bench::Bench;
 use crate::measure::{Ratio, Role, Side, Subject, timed};
 use crate::outcome::{Limit, Outcome};
@@ -28,10 +30,12 @@ fn killed(bench: &Bench, stage: &'static str) -> Result<Outcome> {
     let scene = Scene::new()?;
     start(&scene, "ours", "scsi")?;
     start(&scene, "plain", "scsi")?;
+    let third = third(&scene, stage)?;
     let plain = Recorded::new(&scene, "plain", "scsi", DISKS)?;
     let sides = vec![
         Side::new("steadfast", Role::Product, Recovered { bench, scene: &scene, stage }),
         Side::new(PLAIN, Role::Floor, plain),
+        third,
     ];
     let ratio = Ratio { above: "steadfast", below: PLAIN, limit: Limit::AtMost(2.0) };
     bench.compare(&format!("recovery, killed at {stage}"), sides, &[ratio], (60, 1))
@@ -48,7 +52,7 @@ fn beside_libvirt(bench: &Bench) -> Result<Outcome> {
         libvirt.fill(VMS)?;
     }
     let ours = Recovered { bench, scene: &scene, stage: "settle" };
-    let mut sides = vec![Side::new("steadfast", Role::Product, ours)];
+    let mut sides = vec![Side::new("steadfast", Role::Product, ours), third(&scene, "settle")?];
     sides.extend(bench.libvirt.as_ref().map(|libvirt| libvirt.restart_side()));
     let ratio =
         Ratio { above: "libvirtd restart", below: "steadfast", limit: Limit::AtLeast(100.0) };
@@ -82,6 +86,46 @@ impl Subject for Recovered<'_> {
         self.scene.detach("ours", ids.filter(|id| id != "first").collect())?;
         self.scene.rest();
         Ok(())
+    }
+}
+
+fn third<'a>(scene: &'a Scene, stage: &'static str) -> Result<Side<'a>> {
+    start(scene, "third", "scsi")?;
+    let disks = ByHand::new(scene, "third", "scsi", 2)?;
+    let verb = Verb::on(scene.monitor_path("third")?, &scene.path("third.db"))?;
+    let third = Third { disks, verb, has_come: stage == "settle" };
+    Ok(Side::new("connect, 2 queries, 3 commits", Role::Third, third))
+}
+
+/// What the verb has to do at the least: the inventory decides what became of the dead one, which is put on record; and then an
+/// attach of its own on the same connection.
+struct Third {
+    disks: ByHand,
+    verb: Verb,
+    /// Whether QEMU did what the dead one asked.
+    has_come: bool,
+}
+
+impl Subject for Third {
+    fn once(&mut self) -> Result<Duration> {
+        if self.has_come {
+            let mut qmp = self.disks.connect()?;
+            self.disks.attach_by_descriptor(&mut qmp)?;
+        }
+        let queries = [
+            r#"{"execute":"qom-list","arguments":{"path":"/machine/peripheral"}}"#,
+            r#"{"execute":"query-named-block-nodes","arguments":{"flat":true}}"#,
+        ];
+        let recover = || {
+            let attach = |qmp: &mut Qmp| self.disks.attach_by_descriptor(qmp);
+            self.verb.recover(|qmp| qmp.execute_all(&queries), attach)
+        };
+        Ok(timed(recover)?.0)
+    }
+
+    fn undo(&mut self) -> Result<()> {
+        let mut qmp = self.disks.connect()?;
+        self.disks.detach(&mut qmp)
     }
 }
 

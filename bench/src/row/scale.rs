@@ -167,6 +167,16 @@ fn size(bench: &Bench, scene: &Scene) -> Result<Outcome> {
                 megabytes(weight(bench, scene, &["show", "live"])?),
                 Limit::AtMost(20.0),
             ),
+            Figure::new(
+                "memory of check of one, MB",
+                megabytes(weight(bench, scene, &["check", "live"])?),
+                Limit::AtMost(20.0),
+            ),
+            Figure::new(
+                "memory of attach, MB",
+                megabytes(weight(bench, scene, &["attach", "live", "weighed", "rng"])?),
+                Limit::AtMost(20.0),
+            ),
         ],
     ))
 }

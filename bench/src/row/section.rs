@@ -10,9 +10,8 @@ use uuid::Uuid;
 
 use super::record::{Records, device, document};
 use crate::bench::Bench;
-use crate::interpose::flushes;
 use crate::measure::{Ratio, Role, Side, Subject, timed};
-use crate::outcome::{Figure, Limit, Outcome};
+use crate::outcome::{Limit, Outcome};
 use crate::scene::disk_folder;
 
 const FLOOR: &str = "SQLite WAL FULL";
@@ -21,7 +20,7 @@ const MANY: &str = "steadfast, 128 devices";
 const LIBXL: &str = "libxl's layout, 128 devices";
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
-    Ok(vec![update(bench)?, width(bench)?, flushes_of_many(bench)?])
+    Ok(vec![update(bench)?, width(bench)?])
 }
 
 fn update(bench: &Bench) -> Result<Outcome> {
@@ -56,27 +55,6 @@ fn width(bench: &Bench) -> Result<Outcome> {
         Ratio { above: LIBXL, below: MANY, limit: Limit::AtLeast(5.0) },
     ];
     bench.compare("record update, 8 and 128", sides, &ratios, (1000, 1000))
-}
-
-/// Every flush of a long process, those of checkpoints apart: a checkpoint is two, and may come once in 500 verbs.
-fn flushes_of_many(bench: &Bench) -> Result<Outcome> {
-    let folder = disk_folder()?;
-    let records = Records::open(folder.path())?;
-    let uuid = records.define(1, 8)?;
-    records.change(uuid, "disk3")?;
-    let verbs = bench.times(1000);
-    let before = flushes();
-    for _ in 0..verbs {
-        records.change(uuid, "disk3")?;
-    }
-    let more = (flushes() - before) as f64 - verbs as f64;
-    // Two flushes of a checkpoint and one of the log that begins anew after it.
-    let allowed = 3.0 * (verbs as f64 / 500.0).ceil();
-    let what = format!("flushes beyond one for each of {verbs} sections");
-    Ok(Outcome::of_figures(
-        "flushes, one long process",
-        vec![Figure::new(what, more, Limit::AtMost(allowed))],
-    ))
 }
 
 struct Section<'a> {

@@ -4,12 +4,14 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::io::{FdFlags, fcntl_setfd};
 use serde_json::json;
 use steadfast_bench::Result;
+use steadfast_bench::bare::commit::{Ledger, Level};
 use steadfast_bench::bare::qmp::Qmp;
+use steadfast_bench::bare::verb::RECORD;
 
 use crate::bench::Bench;
 use crate::measure::{Ratio, Role, Side, Subject, timed};
@@ -22,9 +24,12 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
     let scene = Scene::new()?;
     scene.start("model", json!({}))?;
     let floor = Executed::like(&scene, "model")?;
+    let ledger = Ledger::open(&scene.path("third.db"))?;
+    let third = Third { executed: Executed::like(&scene, "model")?, ledger };
     let sides = vec![
         Side::new("steadfast", Role::Product, Started(&scene)),
         Side::new(FLOOR, Role::Floor, floor),
+        Side::new("exec, 4 commits", Role::Third, third),
     ];
     let ratio = Ratio { above: "steadfast", below: FLOOR, limit: Limit::AtMost(1.15) };
     Ok(vec![bench.compare("start", sides, &[ratio], (60, 1))?])
@@ -70,11 +75,9 @@ impl Executed {
         }
         Ok(())
     }
-}
 
-impl Subject for Executed {
-    fn once(&mut self) -> Result<Duration> {
-        let began = Instant::now();
+    /// Until it has answered.
+    fn start(&mut self) -> Result<()> {
         let mut listeners = Vec::new();
         let mut words = self.words.clone();
         for word in words.iter_mut().filter(|word| word.starts_with("socket,")) {
@@ -95,8 +98,13 @@ impl Subject for Executed {
         let address = address.clone();
         // Ours are closed, so that a QEMU that dies hangs up.
         drop(listeners);
-        Qmp::connect(&address)?;
-        Ok(began.elapsed())
+        Qmp::connect(&address).map(drop)
+    }
+}
+
+impl Subject for Executed {
+    fn once(&mut self) -> Result<Duration> {
+        Ok(timed(|| self.start())?.0)
     }
 
     fn undo(&mut self) -> Result<()> {
@@ -108,5 +116,29 @@ impl Drop for Executed {
     fn drop(&mut self) {
         // A QEMU that is gone already is well.
         drop(self.end());
+    }
+}
+
+/// What the two verbs have to do at the least: a definition on the disk, two intents, a settled record.
+struct Third {
+    executed: Executed,
+    ledger: Ledger,
+}
+
+impl Subject for Third {
+    fn once(&mut self) -> Result<Duration> {
+        let record = "x".repeat(RECORD);
+        let start = || {
+            self.ledger.put(1, &record, Level::Full)?;
+            self.ledger.put(1, &record, Level::Normal)?;
+            self.ledger.put(1, &record, Level::Normal)?;
+            self.executed.start()?;
+            self.ledger.put(1, &record, Level::Full)
+        };
+        Ok(timed(start)?.0)
+    }
+
+    fn undo(&mut self) -> Result<()> {
+        self.executed.end()
     }
 }
