@@ -4,13 +4,15 @@ use std::io;
 
 use steadfast::Error;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::problem::invalid;
+use crate::stages::StageTimes;
 
 /// Takes a filter such as `steadfast=debug,steadfast_qmp=trace`.
 const VARIABLE: &str = "STEADFAST_LOG";
 
-/// Sends the events that `-v` or the environment asks for to stderr; without either, there is no subscriber at all.
+/// Sends the events and the stages that `-v` or the environment asks for to stderr; without either, there is no subscriber at all.
 pub(crate) fn install(verbose: u8) -> Result<(), Error> {
     let given = std::env::var_os(VARIABLE).filter(|filter| !filter.is_empty());
     let filter = match given {
@@ -25,8 +27,8 @@ pub(crate) fn install(verbose: u8) -> Result<(), Error> {
     };
     let filter = EnvFilter::try_new(&filter)
         .map_err(|error| invalid(format!("{VARIABLE} is no filter: {filter}")).because(error))?;
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).finish();
+    let events = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let subscriber = tracing_subscriber::registry().with(filter).with(events).with(StageTimes);
     tracing::subscriber::set_global_default(subscriber).map_err(|error| {
         Error::new(steadfast::Kind::Internal, "tracing is installed already").because(error)
     })

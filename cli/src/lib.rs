@@ -28,6 +28,7 @@ mod problem;
 mod progress;
 mod reply;
 mod session;
+mod stages;
 mod usage;
 mod verb;
 

@@ -31,7 +31,15 @@ const LONGEST: usize = 4096;
 /// An error as it goes to stderr.
 pub(crate) fn told(error: &Error, format: Format, style: Style) -> String {
     match format {
-        Format::Json => format!("{}\n", marked(&json!({ "error": error }))),
+        Format::Json => {
+            let mut document = json!({ "error": error });
+            let timing = error.timing();
+            // Of a verb that had begun.
+            if !timing.is_empty() {
+                document["timing"] = json!(timing);
+            }
+            format!("{}\n", marked(&document))
+        }
         Format::Table => {
             let line = |code, label: &str, text: &str| {
                 format!("{} {}\n", style.paint(code, label), printable(&clip(text, LONGEST)))

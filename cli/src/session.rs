@@ -9,9 +9,7 @@
 //! The host is let go only when the session is: after the answer was written, so that nobody waits for a store to be tidied.
 
 use std::cell::OnceCell;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use steadfast::{Access, Answer, Damaged, Error, Host, Kind, OnProgress, Options, Request};
 use tokio::runtime::Builder;
@@ -35,11 +33,8 @@ impl Session {
     }
 
     /// Asks the host something that changes nothing.
-    pub(crate) fn look<T>(
-        &self,
-        ask: impl AsyncFnOnce(&Host) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        at_once(ask(self.host(Access::ReadOnly, Damaged::Refuse)?))
+    pub(crate) fn look<T>(&self, ask: impl FnOnce(&Host) -> Result<T, Error>) -> Result<T, Error> {
+        ask(self.host(Access::ReadOnly, Damaged::Refuse)?)
     }
 
     /// Checks a host, also one whose database cannot be read.
@@ -64,7 +59,7 @@ impl Session {
             && answer::is_due(error)
         {
             // Where that fails too, the answer says null, and the first error is the one to tell.
-            known = at_once(host.show(domain)).ok();
+            known = host.show_blocking(domain).ok();
         }
         answer::reply(outcome, domain, known.as_ref(), done)
     }
@@ -78,7 +73,7 @@ impl Session {
         let mut options = Options::new(folders.state, folders.run);
         options.access = access;
         options.damaged = damaged;
-        let host = at_once(Host::open(options))?;
+        let host = Host::open_blocking(options)?;
         Ok(self.host.get_or_init(|| host))
     }
 
@@ -104,14 +99,6 @@ impl Session {
         // A wait that has passed its deadline may still hold a thread; the process ends without it. Connections end here.
         runtime.shutdown_background();
         outcome
-    }
-}
-
-/// The outcome of what never waits, without a runtime: it takes one snapshot, or opens a file.
-fn at_once<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(outcome) => outcome,
-        Poll::Pending => Err(Error::new(Kind::Internal, "a look at the host waited for something")),
     }
 }
 

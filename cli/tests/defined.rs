@@ -4,6 +4,8 @@
 
 mod world;
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use world::{World, said};
 
@@ -452,4 +454,44 @@ fn the_log_of_a_domain_that_is_gone_is_found_by_its_name_and_by_its_uuid() {
     assert_eq!(by_name["entries"][0]["verb"], "undefine");
     assert_eq!(world.json(&["log", &uuid]), by_name);
     world.run(&["log", "5b0ab2b3-7e4e-4e05-8f2a-3a5a1d0c9f11"]).refused(3);
+}
+
+/// Milliseconds by stage, as `-v` tells each of them.
+fn told(stderr: &str) -> BTreeMap<String, f64> {
+    let mut stages = BTreeMap::new();
+    for line in stderr.lines() {
+        let Some((rest, ms)) = line.strip_suffix(" ms").and_then(|line| line.rsplit_once(" took "))
+        else {
+            continue;
+        };
+        let (_, stage) = rest.rsplit_once(": ").unwrap();
+        *stages.entry(stage.to_owned()).or_default() += ms.parse::<f64>().unwrap();
+    }
+    stages
+}
+
+#[test]
+fn v_tells_each_stage_with_the_duration_that_the_answer_has() {
+    let world = world();
+    for words in [
+        &["attach", "web1", "r", "rng"][..],
+        &["userdata", "put", "web1", "key", "web1.json"],
+        &["attach", "web1", "r", "rng", "--if-needed"],
+        // One that fails once it has begun, and says so on stderr.
+        &["attach", "web1", "r", "rng"],
+        &["detach", "web1", "r", "--if-revision", "1"],
+    ] {
+        let said = world.run(&[&["-v", "-o", "json"], words].concat());
+        let last = said.stderr.lines().last().unwrap();
+        let document = if said.code == Some(0) { &said.stdout } else { last };
+        let document: Value = serde_json::from_str(document).unwrap();
+        let timing = document["timing"].as_object().unwrap();
+        let told = told(&said.stderr);
+        assert!(timing.contains_key("begin"), "{words:?}: {document}");
+        for (stage, ms) in timing {
+            let difference = (ms.as_f64().unwrap() - told[stage]).abs();
+            // Each line is rounded to a microsecond.
+            assert!(difference < 0.01, "{words:?}: {stage}: {ms} and {}", told[stage]);
+        }
+    }
 }

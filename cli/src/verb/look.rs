@@ -25,12 +25,12 @@ pub(crate) struct Log {
 }
 
 pub(crate) fn list(session: &Session) -> Result<Reply, Error> {
-    let domains = session.look(async |host| host.list().await)?;
+    let domains = session.look(|host| host.list_blocking())?;
     Ok(Reply::listing(Listing(domains)))
 }
 
 pub(crate) fn show(Domain { domain }: &Domain, session: &Session) -> Result<Reply, Error> {
-    let shown = session.look(async |host| host.show(domain).await)?;
+    let shown = session.look(|host| host.show_blocking(domain))?;
     Ok(Reply::page(document(&shown)?, page(&shown)))
 }
 
@@ -100,7 +100,7 @@ fn text(value: &Value) -> String {
 }
 
 pub(crate) fn locks(session: &Session) -> Result<Reply, Error> {
-    let locks = session.look(async |host| host.locks().await)?;
+    let locks = session.look(|host| host.locks_blocking())?;
     let mut table = Table::new(&["DOMAIN", "LEVEL", "PID", "VERB", "STAGE", "AGE", "STOPPED"]);
     for lock in &locks {
         table.row([
@@ -118,8 +118,7 @@ pub(crate) fn locks(session: &Session) -> Result<Reply, Error> {
 
 pub(crate) fn log(log: &Log, session: &Session) -> Result<Reply, Error> {
     let limit = usize::try_from(log.limit).unwrap_or(usize::MAX);
-    let found =
-        session.look(async |host| host.log(log.domain.as_deref(), log.before, limit).await)?;
+    let found = session.look(|host| host.log_blocking(log.domain.as_deref(), log.before, limit))?;
     let mut table = Table::new(&["SEQ", "AT", "DOMAIN", "VERB", "DEVICE", "SUMMARY"]);
     for entry in &found.entries {
         table.row([

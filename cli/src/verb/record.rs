@@ -48,7 +48,7 @@ pub(crate) fn undefine(Domain { domain }: &Domain, session: &Session) -> Result<
 }
 
 pub(crate) fn export(Domain { domain }: &Domain, session: &Session) -> Result<Reply, Error> {
-    let document = session.look(async |host| host.export(domain).await)?;
+    let document = session.look(|host| host.export_blocking(domain))?;
     Ok(Reply { document, text: Text::Document(Marked::Yes), end: End::Done })
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn backup(Backup { file }: &Backup, session: &Session) -> Result<Repl
         return Err(invalid("the backup's file name is empty"));
     }
     let file = absolute::absolute(file)?;
-    session.look(async |host| host.backup(Path::new(&file)).await)?;
+    session.look(|host| host.backup_blocking(Path::new(&file)))?;
     let page = Page::new().line(format!("{file}: written"));
     Ok(Reply::note(json!({ "file": file }), page))
 }

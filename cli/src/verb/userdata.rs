@@ -76,7 +76,7 @@ pub(crate) fn userdata(userdata: &Userdata, session: &Session) -> Result<Reply, 
 }
 
 fn list(domain: &str, session: &Session) -> Result<Reply, Error> {
-    let keys = session.look(async |host| host.userdata_list(domain).await)?;
+    let keys = session.look(|host| host.userdata_list_blocking(domain))?;
     let mut table = Table::new(&["KEY", "SIZE"]);
     let mut documents = Vec::new();
     for (key, bytes) in keys {
@@ -87,7 +87,7 @@ fn list(domain: &str, session: &Session) -> Result<Reply, Error> {
 }
 
 fn get(domain: &str, key: &str, file: &str, session: &Session) -> Result<Reply, Error> {
-    let blob = session.look(async |host| host.userdata_get(domain, key).await)?;
+    let blob = session.look(|host| host.userdata_get_blocking(domain, key))?;
     let document = |file: Option<&str>, value: Value| json!({ "key": key, "size": blob.len(), "file": file, "value_base64": value });
     if file == "-" {
         let document = document(None, base64::encode(&blob).into());
