@@ -5,10 +5,12 @@ use std::fmt;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// The ids of one connection: its nonce and a counter (R11).
+/// The ids of one connection: its nonce and a counter (R11), as short as may be, for QEMU 7.2 reads a command byte by byte.
 ///
 /// The nonce comes from the kernel for each connection, so that not even a forked child of this
-/// process draws the same one.
+/// process draws the same one by rule. One in 60 million draws is that of another connection; that
+/// does harm only where that one's reply is still on its way, and those all come before the first
+/// answer of this one.
 pub(crate) struct Ids {
     nonce: String,
 }
@@ -20,20 +22,42 @@ pub(crate) struct CommandId(pub(crate) u64);
 /// The number of `qmp_capabilities`; the commands of callers count from one.
 pub(crate) const CAPABILITIES: CommandId = CommandId(0);
 
+/// Digits and letters of one case.
+const RADIX: u32 = 36;
+/// Digits of a nonce.
+const NONCE: u32 = 5;
+
 impl Ids {
     pub(crate) fn new() -> Self {
-        Self { nonce: Uuid::new_v4().simple().to_string() }
+        // As many different ones as have exactly that many digits.
+        let least = u128::from(RADIX).pow(NONCE - 1);
+        let drawn = Uuid::new_v4().as_u128() % (least * u128::from(RADIX - 1));
+        Self { nonce: digits(least + drawn) }
     }
 
     pub(crate) fn text(&self, id: CommandId) -> String {
-        format!("{}-{id}", self.nonce)
+        format!("{}{}", self.nonce, digits(id.0.into()))
     }
 
     /// The command that a reply with this id is for; `None` where the id is not one of ours.
     pub(crate) fn command(&self, id: Option<&Value>) -> Option<CommandId> {
-        let digits = id?.as_str()?.strip_prefix(self.nonce.as_str())?.strip_prefix('-')?;
-        let command = CommandId(digits.parse().ok()?);
-        (command.to_string() == digits).then_some(command)
+        let text = id?.as_str()?;
+        let counter = text.strip_prefix(self.nonce.as_str())?;
+        let command = CommandId(u64::from_str_radix(counter, RADIX).ok()?);
+        (self.text(command) == text).then_some(command)
+    }
+}
+
+/// A number to the base of [`RADIX`].
+fn digits(mut number: u128) -> String {
+    let mut digits = Vec::new();
+    loop {
+        let digit = u32::try_from(number % u128::from(RADIX)).unwrap_or(0);
+        digits.extend(char::from_digit(digit, RADIX));
+        number /= u128::from(RADIX);
+        if number == 0 {
+            return digits.into_iter().rev().collect();
+        }
     }
 }
 
@@ -56,10 +80,12 @@ mod tests {
         assert_eq!(ours.command(Some(&ours.text(id).into())), Some(id));
         assert_eq!(ours.command(Some(&theirs.text(id).into())), None);
         assert_eq!(ours.command(None), None);
-        for forged in ["7", "-7", "+7", "07", "7 ", "", "18446744073709551616"] {
-            let text = format!("{}-{forged}", ours.nonce);
-            assert_eq!(ours.command(Some(&json!(text))), (forged == "7").then_some(id), "{forged}");
+        for forged in ["-7", "+7", "07", "7 ", "", "77", "3w5e11264sgsg"] {
+            let text = format!("{}{forged}", ours.nonce);
+            assert_ne!(ours.command(Some(&json!(text))), Some(id), "{forged}");
         }
+        assert_eq!(ours.text(CommandId(u64::MAX)), format!("{}3w5e11264sgsf", ours.nonce));
+        assert_eq!(ours.command(Some(&json!(ours.text(CommandId(46)).to_uppercase()))), None);
         for other in [json!(7), json!(null), json!(["x"]), json!(ours.nonce)] {
             assert_eq!(ours.command(Some(&other)), None);
         }

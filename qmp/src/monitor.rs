@@ -14,13 +14,15 @@ use crate::{
     connection::{Connection, Shared},
     dial,
     sync::{self, Monotonic},
+    wire::Socket,
 };
 
 /// A negotiated connection to a QEMU monitor. Clones share it.
 ///
 /// When the last one is dropped, what is in flight is finished, each command until its own deadline,
-/// then the socket is closed. QEMU serves one client on a socket at a time, so until then the next
-/// one is not greeted.
+/// then the socket is closed; where nothing is, it hangs up then and there, whether the runtime goes
+/// on or not. QEMU serves one client on a socket at a time, so until then the next one is not
+/// greeted.
 #[derive(Clone)]
 pub struct Monitor {
     handle: Arc<Handle>,
@@ -29,6 +31,7 @@ pub struct Monitor {
 /// What all clones share; its end is the end of the connection.
 struct Handle {
     shared: Arc<Shared>,
+    socket: Socket,
     version: Version,
 }
 
@@ -78,9 +81,10 @@ impl Monitor {
     ) -> Result<Self, QmpError> {
         let negotiated = dial::negotiate(stream, options.deadline, options.limits).await?;
         let version = negotiated.version.clone();
+        let socket = negotiated.wire.socket();
         let (connection, shared) = Connection::new(negotiated, options.limits);
         sync::spawn(connection.run());
-        Ok(Self { handle: Arc::new(Handle { shared, version }) })
+        Ok(Self { handle: Arc::new(Handle { shared, socket, version }) })
     }
 
     /// Executes one command and waits for its outcome until `deadline`.
@@ -151,6 +155,9 @@ impl fmt::Debug for Monitor {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        if self.shared.outbox.is_idle() {
+            self.socket.hang_up();
+        }
         self.shared.outbox.abandon();
     }
 }

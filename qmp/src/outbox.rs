@@ -4,7 +4,10 @@ use std::{
     collections::VecDeque,
     mem,
     os::fd::OwnedFd,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
@@ -20,6 +23,8 @@ use crate::{
 pub(crate) struct Outbox {
     ids: Ids,
     last: AtomicU64,
+    /// Shared with every waiter: who counts it knows how many are left.
+    open: Arc<()>,
     inner: Mutex<Inner>,
     /// Tells the connection that there is something to send, or nobody left to send for.
     changed: Notify,
@@ -51,6 +56,7 @@ pub(crate) struct Waiter {
     pub(crate) deadline: Instant,
     answer: oneshot::Sender<Outcome>,
     keep: Keep,
+    open: Arc<()>,
 }
 
 /// The caller's end of a posted command.
@@ -63,6 +69,7 @@ impl Waiter {
     /// What was kept goes first, so that who sees the outcome finds it gone.
     pub(crate) fn settle(self, outcome: Outcome) {
         drop(self.keep);
+        drop(self.open);
         // The caller may have stopped waiting; the outcome then concerns nobody.
         let _ = self.answer.send(outcome);
     }
@@ -74,6 +81,7 @@ impl Outbox {
         Self {
             ids,
             last: AtomicU64::new(CAPABILITIES.0),
+            open: Arc::new(()),
             inner: Mutex::new(inner),
             changed: Notify::new(),
         }
@@ -108,7 +116,8 @@ impl Outbox {
         let id = CommandId(1 + self.last.fetch_add(1, Ordering::Relaxed));
         let (line, Luggage { descriptor, keep }) = command.into_line(self.ids.text(id));
         let (sender, answer) = oneshot::channel();
-        let waiter = Waiter { deadline, answer: sender, keep };
+        let open = Arc::clone(&self.open);
+        let waiter = Waiter { deadline, answer: sender, keep, open };
         (Unsent { id, line, descriptor, waiter }, Ticket { id, answer })
     }
 
@@ -144,6 +153,11 @@ impl Outbox {
     pub(crate) fn abandon(&self) {
         self.inner.lock().senders = Senders::None;
         self.changed.notify_one();
+    }
+
+    /// Whether no command waits to be sent or answered. It stays so where nobody posts any more.
+    pub(crate) fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.open) == 1
     }
 
     pub(crate) fn senders(&self) -> Senders {

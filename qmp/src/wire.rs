@@ -4,9 +4,12 @@ use std::{
     io::{self, IoSlice},
     mem::MaybeUninit,
     os::fd::BorrowedFd,
+    sync::{Arc, Weak},
 };
 
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::net::{
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, sendmsg, shutdown,
+};
 use tokio::io::Interest;
 
 use crate::{
@@ -18,10 +21,13 @@ use crate::{
 
 /// A connected socket and what was read from it.
 pub(crate) struct Wire {
-    stream: UnixStream,
+    stream: Arc<UnixStream>,
     lines: Lines,
     limits: Limits,
 }
+
+/// The socket of a [`Wire`], for as long as that has it.
+pub(crate) struct Socket(Weak<UnixStream>);
 
 /// What a read brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +38,11 @@ pub(crate) enum Fill {
 
 impl Wire {
     pub(crate) fn new(stream: UnixStream, limits: Limits) -> Self {
-        Self { stream, lines: Lines::new(limits.line_bytes), limits }
+        Self { stream: Arc::new(stream), lines: Lines::new(limits.line_bytes), limits }
+    }
+
+    pub(crate) fn socket(&self) -> Socket {
+        Socket(Arc::downgrade(&self.stream))
     }
 
     /// The next message among what was read; `None` where its line is not whole yet.
@@ -101,7 +111,7 @@ impl Wire {
         }
         self.stream.try_io(Interest::WRITABLE, || {
             loop {
-                match sendmsg(&self.stream, bytes, &mut control, SendFlags::NOSIGNAL) {
+                match sendmsg(&*self.stream, bytes, &mut control, SendFlags::NOSIGNAL) {
                     Err(rustix::io::Errno::INTR) => {}
                     result => return result.map_err(io::Error::from),
                 }
@@ -123,5 +133,15 @@ impl Wire {
     /// Safe: nothing is written.
     pub(crate) async fn writable(&self) -> Result<(), QmpError> {
         self.stream.writable().await.map_err(QmpError::connection)
+    }
+}
+
+impl Socket {
+    /// Hangs up, then and there. The descriptor stays until its [`Wire`] goes.
+    pub(crate) fn hang_up(&self) {
+        if let Some(stream) = self.0.upgrade() {
+            // The peer may have hung up before.
+            let _ = shutdown(&*stream, Shutdown::Both);
+        }
     }
 }

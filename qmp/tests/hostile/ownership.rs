@@ -219,6 +219,23 @@ async fn without_a_handle_an_unanswered_command_keeps_the_connection_until_its_d
     until_dropped(&watch).await;
 }
 
+#[test]
+fn the_socket_hangs_up_with_the_last_handle_although_the_runtime_rests() {
+    let server = Server::start(|mut peer| {
+        peer.negotiate();
+        let command = peer.expect("stop");
+        peer.answer(&command, &json!({}));
+        peer.until_left();
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let monitor = connect(&server).await;
+        let _ = monitor.execute(Command::new("stop"), ample()).await;
+    });
+    // Nobody polls the connection any more.
+    server.played();
+}
+
 /// What a command may keep: it looks at the socket when it is dropped.
 struct Witness {
     peer: UnixStream,

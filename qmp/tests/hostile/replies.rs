@@ -122,7 +122,8 @@ async fn a_reply_that_comes_twice_ends_the_connection() {
 async fn a_reply_to_a_command_that_was_never_sent_ends_the_connection() {
     let server = Server::start(|mut peer| {
         peer.negotiate();
-        let id = peer.expect("stop")["id"].as_str().unwrap().replace("-1", "-2");
+        let id = peer.expect("stop")["id"].as_str().unwrap().to_owned();
+        let id = format!("{}2", id.strip_suffix('1').unwrap());
         peer.say(&json!({"return": {}, "id": id}).to_string());
         peer.until_left();
     });

@@ -38,6 +38,13 @@ impl Server {
         socket(self.folder.path())
     }
 
+    /// Waits for the script, outside of any runtime.
+    pub(crate) fn played(self) {
+        if let Err(panic) = self.script.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
     /// Waits for the script; what it asserted fails the test here. The runtime goes on meanwhile, so
     /// that connections can end.
     pub(crate) async fn finish(self) {
