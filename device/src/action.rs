@@ -4,7 +4,8 @@
 use serde_json::{Value as Json, json};
 
 use crate::datum::words;
-use crate::{Format, Layer, Serial};
+use crate::serial::PREFIX;
+use crate::{Cache, Discard, Format, Layer, Serial};
 
 words! {
     /// How a file is opened.
@@ -46,7 +47,7 @@ pub enum Descriptor {
 /// One command to QEMU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// `add-fd`: a file goes into a set.
+    /// `add-fd`: a file goes into a set, marked as ours.
     AddFd {
         /// Number of the set.
         set: u64,
@@ -54,8 +55,6 @@ pub enum Action {
         path: String,
         /// How to open it.
         access: Access,
-        /// Says whose it is: `sf17:ro`.
-        opaque: String,
     },
     /// `remove-fd`: the monitor's copy of a set's descriptors goes. A paused QEMU answers yes and keeps
     /// them; only a repeat while running frees them (facts of QEMU 7.2).
@@ -88,9 +87,7 @@ impl Action {
     #[must_use]
     pub fn command(&self) -> (&'static str, Json) {
         match self {
-            Self::AddFd { set, opaque, .. } => {
-                ("add-fd", json!({ "fdset-id": set, "opaque": opaque }))
-            }
+            Self::AddFd { set, .. } => ("add-fd", json!({ "fdset-id": set, "opaque": PREFIX })),
             Self::RemoveFd { set } => ("remove-fd", json!({ "fdset-id": set })),
             Self::GetFd { name, .. } => ("getfd", json!({ "fdname": name })),
             Self::Qmp { command, arguments } => (command, arguments.clone()),
@@ -129,7 +126,7 @@ impl Layer {
         let action = match self {
             Self::Fdset => Action::RemoveFd { set: serial.0 },
             Self::Descriptor => Action::qmp("closefd", json!({ "fdname": name })),
-            Self::File | Self::Format => Action::qmp("blockdev-del", json!({ "node-name": name })),
+            Self::Node => Action::qmp("blockdev-del", json!({ "node-name": name })),
             Self::Netdev => Action::qmp("netdev_del", json!({ "id": name })),
             Self::Object => Action::qmp("object-del", json!({ "id": name })),
         };
@@ -138,41 +135,42 @@ impl Layer {
 }
 
 /// The layers of an image under `serial`, in the order of making.
+///
+/// QEMU 7.2 reads a command byte by byte, some 3 µs each, so what it does by default is not said. The bytes of a raw image are a
+/// node by themselves; below another format lies a node that has no name of ours, and comes and goes with the one above.
 pub(crate) fn image_layers(
     serial: Serial,
     path: &str,
     access: Access,
     image: &Image,
 ) -> Vec<Backend> {
-    let file = Layer::File.name(serial);
-    let direct = image.cache.is_direct();
-    let cache = json!({ "direct": direct, "no-flush": image.cache.ignores_flush() });
-    let read_only = access == Access::ReadOnly;
-    let add_fd =
-        Action::AddFd { set: serial.0, path: path.into(), access, opaque: opaque(serial, access) };
-    let file_node = json!({
-        "driver": "file", "node-name": file, "filename": format!("/dev/fdset/{serial}"), "locking": "on",
-        "read-only": read_only, "auto-read-only": false, "discard": image.discard.word(), "cache": cache,
-    });
-    let format_node = json!({
-        "driver": image.format.word(), "node-name": Layer::Format.name(serial), "file": file,
-        "read-only": read_only, "auto-read-only": false, "discard": image.discard.word(), "cache": cache,
-    });
+    let file = json!({ "driver": "file", "filename": format!("/dev/fdset/{serial}") });
+    let mut node = match image.format {
+        Format::Raw => file,
+        Format::Qcow2 => json!({ "driver": image.format.word(), "file": file }),
+    };
+    node["node-name"] = Layer::Node.name(serial).into();
+    if access == Access::ReadOnly {
+        node["read-only"] = true.into();
+    }
+    if image.discard != Discard::Ignore {
+        node["discard"] = image.discard.word().into();
+    }
+    match image.cache {
+        Cache::Writeback => {}
+        Cache::None => node["cache"] = json!({ "direct": true }),
+        Cache::Unsafe => node["cache"] = json!({ "no-flush": true }),
+    }
+    let add_fd = Action::AddFd { set: serial.0, path: path.into(), access };
     vec![
         Backend { serial, layer: Layer::Fdset, action: add_fd },
-        Backend { serial, layer: Layer::File, action: Action::qmp("blockdev-add", file_node) },
-        Backend { serial, layer: Layer::Format, action: Action::qmp("blockdev-add", format_node) },
+        Backend { serial, layer: Layer::Node, action: Action::qmp("blockdev-add", node) },
     ]
 }
 
 /// How the nodes of an image are set up.
 pub(crate) struct Image {
     pub(crate) format: Format,
-    pub(crate) cache: crate::Cache,
-    pub(crate) discard: crate::Discard,
-}
-
-/// What marks a descriptor in an fdset as ours.
-pub(crate) fn opaque(serial: Serial, access: Access) -> String {
-    format!("{}:{access}", crate::device_id(serial))
+    pub(crate) cache: Cache,
+    pub(crate) discard: Discard,
 }

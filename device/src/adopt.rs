@@ -3,7 +3,6 @@
 use serde_json::{Value as Json, json};
 
 use crate::class::Controller;
-use crate::observe::storage;
 use crate::serial::serial_of_device;
 use crate::{Error, Layer, Observed, Place, Recorded, Serial, Sight, Spec, layer_of_name};
 
@@ -75,7 +74,7 @@ pub fn adopt(
         Some(Some(_)) => observed.node.as_deref().and_then(layer_of_name),
         _ => None,
     };
-    let medium = medium.filter(|(_, layer)| *layer == Layer::Format).map(|(serial, _)| serial);
+    let medium = medium.filter(|(_, layer)| *layer == Layer::Node).map(|(serial, _)| serial);
     Ok(Adopted { spec, place, serial: serial_of_device(&observed.id), medium })
 }
 
@@ -112,16 +111,13 @@ fn image(
     path: &dyn Fn(u64) -> Option<String>,
 ) -> Result<(String, String, bool), String> {
     let node = sight.nodes.get(name).ok_or("its block node is not listed")?;
-    let (storage, set) = storage(sight, name).ok_or("its block node is not listed")?;
-    let file = match set {
+    let file = match node.set() {
         Some(set) => {
             path(set).ok_or_else(|| format!("the file behind fdset {set} is not known"))?
         }
-        None => storage.file.clone(),
+        None => node.file.clone(),
     };
-    // A protocol node without a format above it is the bytes as they are.
-    let format = if node.driver == "file" { "raw" } else { node.driver.as_str() };
-    Ok((file, format.into(), node.read_only))
+    Ok((file, node.format().into(), node.read_only))
 }
 
 fn nic(

@@ -140,7 +140,7 @@ fn check_option(option: &str, at: &str) -> Result<(), Error> {
     Err(Error::rule(at, format!("`-{}` can't be given here: {reason}", clip(option))))
 }
 
-/// Whether a value names something as we do: `id=sf17`, `"id": "sf-scsi"`, `driver=…,node-name=sf3-fmt`.
+/// Whether a value names something as we do: `id=sf17`, `"id": "sf-scsi"`, `driver=…,node-name=sf3b`.
 fn is_ours(value: &str) -> bool {
     value.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))).any(
         |word| {

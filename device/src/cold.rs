@@ -3,7 +3,7 @@
 use crate::action::{Action, Descriptor};
 use crate::document::{Accelerator, Document, SerialPort};
 use crate::plug::plug;
-use crate::serial::SERIAL_LOG_SET;
+use crate::serial::{PREFIX, SERIAL_LOG_SET};
 use crate::{Error, Place, Serial, Spec};
 
 /// A recorded device, as a start or a comparison needs it.
@@ -106,13 +106,13 @@ pub fn cold(devices: &[Recorded]) -> Result<Vec<ColdArg>, Error> {
 /// The option that does what `action` does; `taps` holds those that wait for their netdev.
 fn option(action: &Action, taps: &mut Vec<(String, Descriptor)>) -> Option<ColdArg> {
     let (command, arguments) = match action {
-        Action::AddFd { set, path, access, opaque } => {
+        Action::AddFd { set, path, access } => {
             let descriptor = Descriptor::File { path: path.clone(), access: *access };
             return Some(ColdArg::descriptor(
                 "-add-fd",
                 "fd=",
                 descriptor,
-                format!(",set={set},opaque={opaque}"),
+                format!(",set={set},opaque={PREFIX}"),
             ));
         }
         Action::GetFd { name, ifname } => {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Value as Json, json};
 
 use crate::sight::{Query, Sight, bad};
-use crate::{Error, Layer, Mac, Node, Place, Recorded, Spec, layer_of_name};
+use crate::{Error, Format, Layer, Mac, Node, Place, Recorded, Spec};
 
 /// One device of the running QEMU.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -265,18 +265,18 @@ pub fn compare(recorded: &Recorded, observed: &Observed, sight: &Sight) -> Vec<D
         Some(_) => (Aspect::Medium, recorded.medium.filter(|_| !spec.files().is_empty())),
         None => (Aspect::File, Some(recorded.serial).filter(|_| !spec.files().is_empty())),
     };
-    let name = image.map(|serial| Layer::Format.name(serial));
+    let name = image.map(|serial| Layer::Node.name(serial));
     let seen = observed.node.as_deref();
     expect(image_aspect, &or_nothing(name.as_deref()), &or_nothing(seen));
     if let (Some(serial), true) = (image, name.as_deref() == seen) {
-        let node = |layer: Layer| sight.nodes.get(&layer.name(serial));
+        let node = name.as_deref().and_then(|name| sight.nodes.get(name));
         for file in spec.files() {
-            let opened = node(Layer::File).map(|node| node.file.as_str());
+            let opened = node.map(|node| node.file.as_str());
             expect(Aspect::File, &format!("/dev/fdset/{serial}"), &or_nothing(opened));
             let read_only = |read_only: bool| if read_only { "ro" } else { "rw" };
-            let seen = node(Layer::Format).map(|node| read_only(node.read_only));
+            let seen = node.map(|node| read_only(node.read_only));
             expect(Aspect::ReadOnly, file.access.word(), &or_nothing(seen));
-            let seen = node(Layer::Format).map(|node| node.driver.as_str());
+            let seen = node.map(Node::format);
             let format = file.format.map(|format| format.word());
             expect(Aspect::Format, format.unwrap_or(NOTHING), &or_nothing(seen));
         }
@@ -284,17 +284,16 @@ pub fn compare(recorded: &Recorded, observed: &Observed, sight: &Sight) -> Vec<D
     differences
 }
 
-/// The node that reads the bytes of `node`, and the number of the fdset it opened, if it did.
-pub(crate) fn storage<'a>(sight: &'a Sight, node: &str) -> Option<(&'a Node, Option<u64>)> {
-    let found = sight.nodes.get(node)?;
-    let storage = match layer_of_name(node) {
-        Some((serial, Layer::Format)) => {
-            sight.nodes.get(&Layer::File.name(serial)).unwrap_or(found)
-        }
-        _ => found,
-    };
-    let set = storage.file.strip_prefix("/dev/fdset/").and_then(|number| number.parse().ok());
-    Some((storage, set))
+impl Node {
+    /// The format it reads. A node of a file without a format above it is the bytes as they are.
+    pub(crate) fn format(&self) -> &str {
+        if self.driver == "file" { Format::Raw.word() } else { &self.driver }
+    }
+
+    /// The number of the fdset it opened, itself or by the node below it, if it did.
+    pub(crate) fn set(&self) -> Option<u64> {
+        self.file.strip_prefix("/dev/fdset/").and_then(|number| number.parse().ok())
+    }
 }
 
 #[cfg(test)]

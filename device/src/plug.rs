@@ -5,15 +5,13 @@ use serde_json::{Value as Json, json};
 use crate::action::{Action, Backend};
 use crate::{Error, Layer, Medium, Place, Serial, Spec, device_id};
 
-/// What makes a device exist, in order: back ends, front end, trim.
+/// What makes a device exist, in order: back ends, front end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plug {
     /// One action for each layer.
     pub backends: Vec<Backend>,
     /// `device_add`.
     pub frontend: Action,
-    /// Takes back what the monitor holds and nothing needs any more.
-    pub trim: Vec<Action>,
 }
 
 /// What makes it go, in order: front end, then, once it is gone, back ends, then sweep.
@@ -70,8 +68,7 @@ pub fn plug(
         (Some(_), None) => return Err(Error::rule("file", "the medium has no serial")),
         (None, _) => None,
     };
-    let trim = trim(&backends);
-    Ok(Plug { backends, frontend: frontend(spec, serial, medium, place), trim })
+    Ok(Plug { backends, frontend: frontend(spec, serial, medium, place) })
 }
 
 fn frontend(spec: &Spec, serial: Serial, medium: Option<Serial>, place: &Place) -> Action {
@@ -81,12 +78,6 @@ fn frontend(spec: &Spec, serial: Serial, medium: Option<Serial>, place: &Place) 
         object.extend(behaviour.properties(serial, medium, *place));
     }
     Action::qmp("device_add", arguments)
-}
-
-/// The node keeps a duplicate of its descriptor, so the monitor's own can go.
-fn trim(backends: &[Backend]) -> Vec<Action> {
-    let sets = backends.iter().filter(|backend| backend.layer == Layer::Fdset);
-    sets.map(|backend| Action::RemoveFd { set: backend.serial.0 }).collect()
 }
 
 /// What makes a device go. Needs no format: a device can be unplugged whose image was never probed.
@@ -110,20 +101,15 @@ pub fn unplug(spec: &Spec, serial: Serial, medium: Option<Serial>) -> Unplug {
 }
 
 fn image_removal(serial: Serial) -> Vec<Backend> {
-    [Layer::Format, Layer::File, Layer::Fdset].map(|layer| layer.removal(serial)).into()
+    [Layer::Node, Layer::Fdset].map(|layer| layer.removal(serial)).into()
 }
 
-/// What makes the nodes of a medium, and what then trims the monitor's copy.
+/// What makes the nodes of a medium.
 ///
 /// # Errors
 /// [`Error::Invalid`] where the medium was not probed.
-pub fn medium_backends(
-    medium: &Medium,
-    serial: Serial,
-) -> Result<(Vec<Backend>, Vec<Action>), Error> {
-    let backends = medium.backends(serial)?;
-    let trim = trim(&backends);
-    Ok((backends, trim))
+pub fn medium_backends(medium: &Medium, serial: Serial) -> Result<Vec<Backend>, Error> {
+    medium.backends(serial)
 }
 
 /// What removes the nodes of a medium that is out of its drive, in order.
@@ -137,12 +123,13 @@ pub fn medium_removal(serial: Serial) -> Vec<Backend> {
 pub fn medium_change(device: Serial, step: Step) -> Action {
     let id = device_id(device);
     match step {
-        Step::OpenTray(door) => {
-            Action::qmp("blockdev-open-tray", json!({ "id": id, "force": door == Door::Force }))
+        Step::OpenTray(Door::Ask) => Action::qmp("blockdev-open-tray", json!({ "id": id })),
+        Step::OpenTray(Door::Force) => {
+            Action::qmp("blockdev-open-tray", json!({ "id": id, "force": true }))
         }
         Step::RemoveMedium => Action::qmp("blockdev-remove-medium", json!({ "id": id })),
         Step::Insert(medium) => {
-            let node = Layer::Format.name(medium);
+            let node = Layer::Node.name(medium);
             Action::qmp("blockdev-insert-medium", json!({ "id": id, "node-name": node }))
         }
         Step::CloseTray => Action::qmp("blockdev-close-tray", json!({ "id": id })),

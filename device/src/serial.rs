@@ -22,10 +22,8 @@ pub enum Layer {
     Fdset,
     /// A tap, handed over under a name. QEMU lists these names nowhere and the netdev consumes it.
     Descriptor,
-    /// The block node of the file.
-    File,
-    /// The block node of the format, which the front end drives.
-    Format,
+    /// The block node that the front end drives.
+    Node,
     /// The network back end.
     Netdev,
     /// A QOM object.
@@ -34,19 +32,28 @@ pub enum Layer {
 
 impl Layer {
     /// Every layer, in the order of making.
-    pub const ALL: [Self; 6] =
-        [Self::Fdset, Self::Descriptor, Self::File, Self::Format, Self::Netdev, Self::Object];
+    pub const ALL: [Self; 5] =
+        [Self::Fdset, Self::Descriptor, Self::Node, Self::Netdev, Self::Object];
 
-    /// Its place in [`Layer::ALL`]; stable, for records and models.
+    /// What the record calls it; stable.
     #[must_use]
     pub fn number(self) -> u8 {
-        self as u8
+        match self {
+            Self::Fdset => 0,
+            Self::Descriptor => 1,
+            Self::Node => 3,
+            Self::Netdev => 4,
+            Self::Object => 5,
+        }
     }
 
-    /// The layer of that number.
+    /// The layer of that number. 2 is a node below another, as older records of adopted devices have it.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(number)).copied()
+        if number == 2 {
+            return Some(Self::Node);
+        }
+        Self::ALL.into_iter().find(|layer| layer.number() == number)
     }
 
     /// Whether [`Sight`](crate::Sight) can see it.
@@ -60,23 +67,23 @@ impl Layer {
     pub fn name(self, serial: Serial) -> String {
         match self {
             Self::Fdset => serial.to_string(),
-            _ => format!("{PREFIX}{serial}-{}", self.suffix()),
+            _ => format!("{PREFIX}{serial}{}", self.suffix()),
         }
     }
 
-    fn suffix(self) -> &'static str {
+    /// One letter: QEMU takes its time over each byte of a name.
+    fn suffix(self) -> char {
         match self {
-            Self::Fdset => "set",
-            Self::Descriptor => "fd",
-            Self::File => "file",
-            Self::Format => "fmt",
-            Self::Netdev => "net",
-            Self::Object => "obj",
+            Self::Fdset => 's',
+            Self::Descriptor => 't',
+            Self::Node => 'b',
+            Self::Netdev => 'n',
+            Self::Object => 'o',
         }
     }
 }
 
-/// What every name of ours begins with.
+/// What every name of ours begins with, and all that marks a descriptor in an fdset: the set has the serial.
 pub(crate) const PREFIX: &str = "sf";
 
 /// Prefix of the names that carry no serial: one controller of each kind a domain.
@@ -100,10 +107,9 @@ pub fn serial_of_device(id: &str) -> Option<Serial> {
 /// The serial and layer in the name of a node, netdev or object, if it is ours.
 #[must_use]
 pub fn layer_of_name(name: &str) -> Option<(Serial, Layer)> {
-    let (serial, suffix) = name.strip_prefix(PREFIX)?.split_once('-')?;
-    let layer = Layer::ALL.into_iter().filter(|layer| *layer != Layer::Fdset);
-    let layer = layer.into_iter().find(|layer| layer.suffix() == suffix)?;
-    Some((number(serial)?, layer))
+    let numbered = name.strip_prefix(PREFIX)?;
+    let mut layers = Layer::ALL.into_iter().filter(|layer| *layer != Layer::Fdset);
+    layers.find_map(|layer| Some((number(numbered.strip_suffix(layer.suffix())?)?, layer)))
 }
 
 /// Canonical decimal only: `sf017` is not a name we gave.
@@ -136,7 +142,9 @@ mod tests {
         for name in ["sf", "sf-scsi", "sf017", "sf+1", "sf1x", "root", "xsf1"] {
             assert_eq!(serial_of_device(name), None, "{name}");
         }
-        for name in ["sf1-", "sf01-file", "sf1-files", "sf-file", "#block071", "sf1-set"] {
+        for name in
+            ["sf1", "sf01b", "sf1bb", "sfb", "sf-b", "sf-usb", "sf-scsi", "#block071", "sf1s"]
+        {
             assert_eq!(layer_of_name(name), None, "{name}");
         }
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value as Json, json};
 
 use crate::class::Controller;
-use crate::serial::{CONTROLLER_PREFIX, SERIAL_LOG_SET, layer_of_name, serial_of_device};
+use crate::serial::{CONTROLLER_PREFIX, PREFIX, SERIAL_LOG_SET, layer_of_name, serial_of_device};
 use crate::{DeviceName, Error, Layer, Serial};
 
 /// A command that changes nothing.
@@ -69,7 +69,7 @@ pub enum InDrive {
 pub struct Foreign {
     /// Devices by id with their types; those without an id by their path.
     pub devices: BTreeMap<String, String>,
-    /// Block nodes.
+    /// Block nodes that somebody named; those with a name of QEMU's own go with what they are in.
     pub nodes: BTreeSet<String>,
     /// Network back ends.
     pub netdevs: BTreeSet<String>,
@@ -160,10 +160,9 @@ impl Sight {
         const COMMAND: &str = "query-named-block-nodes";
         for node in list(reply, COMMAND)? {
             let name = text(node, "node-name", COMMAND)?;
-            match layer_of_name(name)
-                .filter(|(_, layer)| matches!(layer, Layer::File | Layer::Format))
-            {
+            match layer_of_name(name).filter(|(_, layer)| *layer == Layer::Node) {
                 Some(back) => _ = self.backs.insert(back),
+                None if name.starts_with('#') => {}
                 None => _ = self.foreign.nodes.insert(name.into()),
             }
             let read_only = node["ro"].as_bool().ok_or_else(|| bad(COMMAND, "no `ro`"))?;
@@ -216,7 +215,7 @@ impl Sight {
             let in_drive = drive.map(|drive| match &drive.node {
                 None => InDrive::Empty,
                 Some(node) => match layer_of_name(node) {
-                    Some((medium, Layer::Format)) => InDrive::Ours(medium),
+                    Some((medium, Layer::Node)) => InDrive::Ours(medium),
                     _ => InDrive::Foreign(node.clone()),
                 },
             });
@@ -263,14 +262,13 @@ impl Sight {
                 continue;
             }
             let serial = Serial(number);
-            let has_node = self.backs.contains(&(serial, Layer::File));
+            let has_node = self.backs.contains(&(serial, Layer::Node));
             let fds = list(&set["fds"], COMMAND)?;
             let owners: Vec<&str> =
                 fds.iter().map(|fd| fd["opaque"].as_str().unwrap_or("")).collect();
-            let mark = format!("{}:", crate::device_id(serial));
             let ours = match owners.as_slice() {
                 [] => has_node,
-                owners => owners.iter().all(|owner| owner.starts_with(&mark)),
+                owners => owners.iter().all(|owner| *owner == PREFIX),
             };
             if !ours {
                 self.foreign.fdsets.insert(number);

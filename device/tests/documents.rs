@@ -186,7 +186,7 @@ fn arguments_that_collide_with_ours_are_refused() {
         json!(["-add-fd", "fd=3,set=1"]),
         json!(["-incoming", "defer"]),
         json!(["stray"]),
-        json!(["-object", "rng-builtin,id=sf17-obj"]),
+        json!(["-object", "rng-builtin,id=sf17o"]),
         json!(["-object", "{\"id\":\"sf-scsi\"}"]),
         json!(["-global", "x", "-chardev", "null,id=sf-serial"]),
     ] {
@@ -473,4 +473,64 @@ fn a_control_character_is_refused_in_every_text() {
         let error = Spec::from_text(text).unwrap_err();
         assert!(matches!(error, Error::Invalid { problem: Problem::Control, .. }), "{error}");
     }
+}
+
+/// The lines of commands, as they go to QEMU but for their ids.
+fn lines<'a>(actions: impl IntoIterator<Item = &'a steadfast_device::Action>) -> String {
+    let line = |action: &steadfast_device::Action| {
+        let (execute, arguments) = action.command();
+        json!({ "execute": execute, "arguments": arguments }).to_string()
+    };
+    actions.into_iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn qemu_is_told_in_the_fewest_bytes() {
+    let plugged = |text: &str, place: Place| {
+        let plug =
+            plug(&Spec::from_text(text).unwrap(), Serial(17), Some(Serial(18)), &place).unwrap();
+        lines(plug.backends.iter().map(|backend| &backend.action).chain([&plug.frontend]))
+    };
+    let add_fd = |set: u64| {
+        format!(r#"{{"execute":"add-fd","arguments":{{"fdset-id":{set},"opaque":"sf"}}}}"#)
+    };
+    for (text, place, node, device) in [
+        (
+            "disk,bus=scsi,file=/x,format=raw",
+            Place::Scsi(3),
+            r#"{"execute":"blockdev-add","arguments":{"driver":"file","filename":"/dev/fdset/17","node-name":"sf17b"}}"#,
+            r#"{"execute":"device_add","arguments":{"driver":"scsi-hd","id":"sf17","bus":"sf-scsi.0","scsi-id":3,"lun":0,"drive":"sf17b"}}"#,
+        ),
+        (
+            "disk,bus=usb,file=/x,format=qcow2,readonly=on,cache=none,discard=unmap,removable=on",
+            Place::Usb(4),
+            r#"{"execute":"blockdev-add","arguments":{"driver":"qcow2","file":{"driver":"file","filename":"/dev/fdset/17"},"node-name":"sf17b","read-only":true,"discard":"unmap","cache":{"direct":true}}}"#,
+            r#"{"execute":"device_add","arguments":{"driver":"usb-storage","id":"sf17","bus":"sf-usb.0","port":"4","drive":"sf17b","removable":true}}"#,
+        ),
+    ] {
+        assert_eq!(plugged(text, place), format!("{}\n{node}\n{device}", add_fd(17)), "{text}");
+    }
+    assert_eq!(
+        plugged("nic,mac=52:54:00:00:00:01", Place::RootPort(0)),
+        concat!(
+            r#"{"execute":"netdev_add","arguments":{"type":"user","id":"sf17n"}}"#,
+            "\n",
+            r#"{"execute":"device_add","arguments":{"driver":"virtio-net-pci","id":"sf17","bus":"sf-rp0","addr":"0","netdev":"sf17n","mac":"52:54:00:00:00:01","romfile":""}}"#,
+        )
+    );
+    let unplug = steadfast_device::unplug(
+        &Spec::from_text("disk,bus=scsi,file=/x").unwrap(),
+        Serial(17),
+        None,
+    );
+    assert_eq!(
+        lines([&unplug.frontend].into_iter().chain(unplug.backends.iter().map(|one| &one.action))),
+        concat!(
+            r#"{"execute":"device_del","arguments":{"id":"sf17"}}"#,
+            "\n",
+            r#"{"execute":"blockdev-del","arguments":{"node-name":"sf17b"}}"#,
+            "\n",
+            r#"{"execute":"remove-fd","arguments":{"fdset-id":17}}"#,
+        )
+    );
 }

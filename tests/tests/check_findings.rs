@@ -54,7 +54,7 @@ fn finds_the_same_after_a_dry_run(world: &World, plan: &Output) -> Result<()> {
 fn plug_by_hand(world: &World, id: &str) -> Result<()> {
     let bus = scsi_bus(world)?;
     let mut monitor = world.monitor("vm")?;
-    let node = format!("{id}-fmt");
+    let node = format!("{id}b");
     monitor.execute(
         "blockdev-add",
         json!({"node-name": node, "driver": "null-co", "size": 1 << 20}),
@@ -121,7 +121,7 @@ fn a_device_deleted_by_hand_leaves_a_stale_record() -> Result<()> {
 #[test]
 fn a_node_of_ours_without_a_device_is_an_orphan_backend() -> Result<()> {
     let world = world_with_disk()?;
-    let node = "sf999999-fmt";
+    let node = "sf999999b";
     world.monitor("vm")?.execute(
         "blockdev-add",
         json!({"node-name": node, "driver": "null-co", "size": 1 << 20}),

@@ -56,7 +56,7 @@ impl Drop for Bare {
 }
 
 fn plug(monitor: &mut Monitor, id: &str) -> Result<()> {
-    let node = format!("{id}-fmt");
+    let node = format!("{id}b");
     monitor.execute(
         "blockdev-add",
         json!({"node-name": node, "driver": "null-co", "size": 1 << 20}),
@@ -77,21 +77,21 @@ fn a_device_without_a_record_is_a_violation_and_so_is_a_record_without_a_device(
     ensure!(found.is_empty(), "a fresh machine breaks the invariant: {found:?}");
     let baseline = Baseline::take(&mut monitor)?;
     plug(&mut monitor, "sf7")?;
-    monitor.execute("netdev_add", json!({"type": "user", "id": "sf9-net"}))?;
+    monitor.execute("netdev_add", json!({"type": "user", "id": "sf9n"}))?;
 
     let nothing = json!({"devices": []});
     let found = violations(&nothing, &baseline, &mut monitor)?;
     ensure!(found.len() == 3, "{found:?}");
 
     let devices = json!([
-        {"id": "data", "phase": "present", "qemu": {"id": "sf7", "nodes": ["sf7-fmt"]}},
+        {"id": "data", "phase": "present", "qemu": {"id": "sf7", "nodes": ["sf7b"]}},
         {"id": "net0", "phase": "adding", "qemu": {"id": "sf9", "nodes": []}},
     ]);
     let found = violations(&json!({"devices": devices}), &baseline, &mut monitor)?;
     ensure!(found.is_empty(), "{found:?}");
 
     let gone =
-        json!([{"id": "data", "phase": "present", "qemu": {"id": "sf8", "nodes": ["sf8-fmt"]}}]);
+        json!([{"id": "data", "phase": "present", "qemu": {"id": "sf8", "nodes": ["sf8b"]}}]);
     let found = violations(&json!({"devices": gone}), &baseline, &mut monitor)?;
     ensure!(found.len() == 5, "{found:?}");
     Ok(())

@@ -54,15 +54,15 @@ impl Thing {
         self.alias.as_deref()
     }
 
-    /// Layers by number; a file and the set it came in are one.
+    /// Layers by number; a node and the set that its file came in are one.
     pub(crate) fn layer_kinds(&self) -> Vec<Layer> {
         if let Some(layers) = self.alias().and_then(|alias| alias.layers.as_ref()) {
             return layers.iter().map(|(layer, _)| *layer).collect();
         }
         match &self.spec {
-            Spec::Disk(_) => vec![Layer::File, Layer::Format],
+            Spec::Disk(_) => vec![Layer::Node],
             Spec::Cdrom(_) if self.medium == Some(None) => Vec::new(),
-            Spec::Cdrom(_) => vec![Layer::File, Layer::Format],
+            Spec::Cdrom(_) => vec![Layer::Node],
             Spec::Nic(_) => vec![Layer::Netdev],
             Spec::Rng(_) => vec![Layer::Object],
             _ => Vec::new(),
@@ -70,13 +70,8 @@ impl Thing {
     }
 }
 
-/// The number of one of our own layers among those of its device.
-pub(crate) fn layer_number(layer: Layer) -> u8 {
-    match layer {
-        Layer::Format => 1,
-        _ => 0,
-    }
-}
+/// The number of our own layer of a device: none has more than one, with what that came in.
+pub(crate) const OWN: u8 = 0;
 
 impl protocol::Spec for Thing {
     type Id = DeviceName;

@@ -19,7 +19,7 @@ use steadfast_qmp::{Events, EventsError, Filter, Monitor, Outcome};
 
 use crate::{
     hold::Hold,
-    thing::{Alias, Thing, layer_number},
+    thing::{Alias, OWN, Thing},
 };
 
 /// What QEMU, or this host on its behalf, refused.
@@ -45,6 +45,8 @@ pub(crate) struct Wire {
     patience: Option<Instant>,
     /// Adopted devices, whose names are not ours.
     aliases: Vec<(Serial, Alias)>,
+    /// Fdsets whose descriptors QEMU was asked to let go, and answered yes.
+    released: BTreeSet<u64>,
 }
 
 /// One QMP command and whether its outcome decides its step's.
@@ -55,6 +57,29 @@ pub(crate) struct Message {
 
 fn decides(action: Action) -> Message {
     Message { action, decides: true }
+}
+
+/// The set that an image came in. It may be gone already, by this or when its last descriptor went.
+fn releases(medium: device::Serial) -> Message {
+    Message { action: Layer::Fdset.removal(medium).action, decides: false }
+}
+
+impl Message {
+    /// The set that it empties.
+    fn set(&self) -> Option<u64> {
+        match self.action {
+            Action::RemoveFd { set } => Some(set),
+            _ => None,
+        }
+    }
+}
+
+/// What the outcome of a message means.
+struct Meaning {
+    /// Which command it belongs to.
+    at: usize,
+    decides: bool,
+    set: Option<u64>,
 }
 
 impl Wire {
@@ -69,7 +94,8 @@ impl Wire {
             "DEVICE_UNPLUG_GUEST_ERROR",
             "DEVICE_TRAY_MOVED",
         ]));
-        Self { monitor, events, hold, deadline, patience: None, aliases }
+        let released = BTreeSet::new();
+        Self { monitor, events, hold, deadline, patience: None, aliases, released }
     }
 
     pub(crate) fn knows(&mut self, serial: Serial, alias: &Alias) {
@@ -78,12 +104,12 @@ impl Wire {
         }
     }
 
-    /// Sends all of it at once. What the host refuses before QEMU sees it is a refusal of that device's other steps too.
+    /// Sends all of it at once, what decides nothing at the end. What the host refuses before QEMU sees it is a refusal of that
+    /// device's other steps too.
     pub(crate) async fn tell(&mut self, commands: Vec<Command<Thing>>) -> Vec<Reply<Refusal>> {
         let mut replies: Vec<Option<Reply<Refusal>>> = Vec::with_capacity(commands.len());
         let mut refused: Vec<(Serial, Refusal)> = Vec::new();
-        let mut sent = Vec::new();
-        let mut meaning = Vec::new();
+        let (mut first, mut last) = (Vec::new(), Vec::new());
         for (at, command) in commands.iter().enumerate() {
             if let Some((_, refusal)) = refused.iter().find(|(serial, _)| *serial == command.serial)
             {
@@ -93,9 +119,10 @@ impl Wire {
             match self.messages(command) {
                 Ok(messages) => {
                     replies.push(None);
-                    for (message, decides) in messages {
-                        sent.push(message);
-                        meaning.push((at, decides));
+                    for (Message { action, decides }, message) in messages {
+                        let set = Message { action, decides }.set();
+                        let one = (Meaning { at, decides, set }, message);
+                        if decides { first.push(one) } else { last.push(one) }
                     }
                 }
                 Err(words) => {
@@ -105,12 +132,14 @@ impl Wire {
                 }
             }
         }
+        let (meaning, sent): (Vec<_>, Vec<_>) = first.into_iter().chain(last).unzip();
         let outcomes = if sent.is_empty() {
             Vec::new()
         } else {
             self.monitor.execute_all(sent, self.deadline).await
         };
-        for ((at, decides), outcome) in meaning.into_iter().zip(outcomes) {
+        for (Meaning { at, decides, set }, outcome) in meaning.into_iter().zip(outcomes) {
+            self.released.extend(set.filter(|_| matches!(outcome, Outcome::Done(_))));
             let reply = match outcome {
                 Outcome::Done(_) => Reply::Done,
                 Outcome::Refused(_) if !decides => Reply::Done,
@@ -135,17 +164,20 @@ impl Wire {
     fn messages(
         &self,
         command: &Command<Thing>,
-    ) -> Result<Vec<(steadfast_qmp::Command, bool)>, String> {
+    ) -> Result<Vec<(Message, steadfast_qmp::Command)>, String> {
         let mut messages = Vec::new();
-        for Message { action, decides } in actions(command)? {
-            let (name, arguments) = action.command();
+        for told in actions(command)? {
+            if told.set().is_some_and(|set| self.released.contains(&set)) {
+                continue;
+            }
+            let (name, arguments) = told.action.command();
             let mut message = steadfast_qmp::Command::new(name)
                 .arguments(arguments)
                 .keep(Box::new(self.hold.clone()));
-            if let Some(descriptor) = action.descriptor() {
+            if let Some(descriptor) = told.action.descriptor() {
                 message = message.descriptor(open(&descriptor)?);
             }
-            messages.push((message, decides));
+            messages.push((told, message));
         }
         Ok(messages)
     }
@@ -265,12 +297,10 @@ pub(crate) fn ours(seen: &device::Sight, aliases: &[(Serial, Alias)]) -> Sight {
         };
         sight.fronts.insert(Serial(serial.0), drive);
     }
-    for (serial, layer) in &seen.backs {
-        sight.backs.insert((Serial(serial.0), layer_number(*layer)));
-    }
+    sight.backs.extend(seen.backs.iter().map(|(serial, _)| (Serial(serial.0), OWN)));
     for (serial, alias) in aliases {
         let node = |name: &String| match device::layer_of_name(name) {
-            Some((medium, Layer::Format)) => Drive::Holds(Serial(medium.0)),
+            Some((medium, Layer::Node)) => Drive::Holds(Serial(medium.0)),
             _ if alias.names().any(|layer| layer == name) => Drive::Holds(*serial),
             _ => Drive::Foreign,
         };
@@ -315,23 +345,18 @@ pub(crate) fn actions(command: &Command<Thing>) -> Result<Vec<Message>, String> 
     let id = alias.map_or_else(|| spec.qemu_id(serial), |alias| alias.device.clone());
     let kinds = command.spec.layer_kinds();
     Ok(match command.step {
-        Step::AddLayer(number) => {
-            let plug = plug()?;
-            let mut of_layer: Vec<_> = plug
-                .backends
-                .into_iter()
-                .filter(|backend| layer_number(backend.layer) == number)
-                .map(|backend| decides(backend.action))
-                .collect();
-            // With the node on top the monitor's own copy of the descriptor can go.
-            if usize::from(number) + 1 == kinds.len() {
-                of_layer
-                    .extend(plug.trim.into_iter().map(|action| Message { action, decides: false }));
-            }
-            of_layer
+        Step::AddLayer(OWN) => {
+            plug()?.backends.into_iter().map(|backend| decides(backend.action)).collect()
         }
         Step::Plug => vec![decides(plug()?.frontend)],
-        Step::Unplug => qmp("device_del", json!({ "id": id })),
+        Step::Unplug => {
+            let mut messages = qmp("device_del", json!({ "id": id }));
+            // The node has a duplicate, so that the monitor's own may go while QEMU takes its time over the device.
+            if has_own_image(command) {
+                messages.push(releases(medium));
+            }
+            messages
+        }
         Step::RemoveLayer(number) => {
             let at = usize::from(number);
             let foreign = alias.and_then(|alias| alias.layers.as_ref()?.get(at));
@@ -345,18 +370,21 @@ pub(crate) fn actions(command: &Command<Thing>) -> Result<Vec<Message>, String> 
             }
             let layer = *kinds.get(at).ok_or("no such layer")?;
             let mut messages = vec![decides(layer.removal(medium).action)];
-            if layer == Layer::File {
-                let action = Layer::Fdset.removal(medium).action;
-                messages.push(Message { action, decides: false });
+            if layer == Layer::Node {
+                messages.push(releases(medium));
             }
             messages
         }
-        Step::OpenTray(door) => {
-            qmp("blockdev-open-tray", json!({ "id": id, "force": door == Door::Force }))
-        }
+        Step::OpenTray(door) => qmp(
+            "blockdev-open-tray",
+            match door {
+                Door::Ask => json!({ "id": id }),
+                Door::Force => json!({ "id": id, "force": true }),
+            },
+        ),
         Step::TakeMedium => qmp("blockdev-remove-medium", json!({ "id": id })),
         Step::PutMedium => {
-            let own = Layer::Format.name(medium);
+            let own = Layer::Node.name(medium);
             let node = alias
                 .and_then(|alias| alias.layers.as_ref()?.last())
                 .map_or(own, |(_, name)| name.clone());
@@ -365,6 +393,12 @@ pub(crate) fn actions(command: &Command<Thing>) -> Result<Vec<Message>, String> 
         Step::CloseTray => qmp("blockdev-close-tray", json!({ "id": id })),
         _ => return Err("this step is not known here".to_owned()),
     })
+}
+
+/// Whether its image came in a set with its serial for a number.
+fn has_own_image(command: &Command<Thing>) -> bool {
+    let is_named_so = command.spec.alias().is_none_or(|alias| alias.layers.is_none());
+    is_named_so && command.spec.layer_kinds().contains(&Layer::Node)
 }
 
 /// Opens what goes with a command, in this process: QEMU may not.

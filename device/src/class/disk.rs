@@ -45,16 +45,6 @@ words! {
     }
 }
 
-impl Cache {
-    pub(crate) fn is_direct(self) -> bool {
-        self == Self::None
-    }
-
-    pub(crate) fn ignores_flush(self) -> bool {
-        self == Self::Unsafe
-    }
-}
-
 words! {
     /// What becomes of the guest's discards.
     Discard {
@@ -150,8 +140,8 @@ impl Behaviour for Disk {
                 properties.insert("device_id".into(), number.as_str().into());
             }
         }
-        if self.bus == Bus::Usb {
-            properties.insert("removable".into(), self.removable.into());
+        if self.removable {
+            properties.insert("removable".into(), true.into());
         }
         properties
     }

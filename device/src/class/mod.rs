@@ -49,14 +49,13 @@ pub(crate) fn address(place: Place) -> Map<String, Json> {
     let value = match place {
         // Without an explicit address QEMU answers yes and puts a second device of a root port where
         // no guest can see it (QEMU 7.2).
-        Place::RootPort(port) => json!({ "bus": controller::root_port_id(port), "addr": "0x0" }),
+        Place::RootPort(port) => json!({ "bus": controller::root_port_id(port), "addr": "0" }),
         Place::PciSlot(slot) => json!({ "bus": "pci.0", "addr": format!("{slot:#x}") }),
         Place::Root { slot, function } => {
             json!({ "bus": "pcie.0", "addr": format!("{slot:#x}.{function:#x}") })
         }
-        Place::Scsi(target) => {
-            json!({ "bus": SCSI_BUS, "channel": 0, "scsi-id": target, "lun": 0 })
-        }
+        // Without a unit number QEMU takes the next one where somebody else has the first.
+        Place::Scsi(target) => json!({ "bus": SCSI_BUS, "scsi-id": target, "lun": 0 }),
         Place::Usb(port) => json!({ "bus": USB_BUS, "port": port.to_string() }),
     };
     match value {
@@ -67,5 +66,5 @@ pub(crate) fn address(place: Place) -> Map<String, Json> {
 
 /// The name of the node that a front end drives.
 pub(crate) fn drive(serial: Serial) -> Json {
-    Layer::Format.name(serial).into()
+    Layer::Node.name(serial).into()
 }

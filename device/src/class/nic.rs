@@ -81,7 +81,10 @@ impl Behaviour for Nic {
             action: Action::qmp("netdev_add", arguments),
         };
         let Some(ifname) = &self.ifname else {
-            let mut arguments = json!({ "type": "user", "id": id, "restrict": self.restrict });
+            let mut arguments = json!({ "type": "user", "id": id });
+            if self.restrict {
+                arguments["restrict"] = true.into();
+            }
             if !self.hostfwd.is_empty() {
                 arguments["hostfwd"] =
                     self.hostfwd.iter().map(|rule| json!({ "str": rule.as_str() })).collect();

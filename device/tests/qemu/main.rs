@@ -131,7 +131,6 @@ fn attach(qemu: &mut Qemu, device: &Recorded) {
     let plug = plug(&device.spec, device.serial, device.medium, &device.place).unwrap();
     plug.backends.iter().for_each(|backend| qemu.must(&backend.action));
     qemu.must(&plug.frontend);
-    plug.trim.iter().for_each(|action| qemu.must(action));
 }
 
 fn plugged_and_unplugged(machine: Machine, clock: Clock) {
@@ -316,7 +315,7 @@ fn a_medium_is_changed_step_by_step() {
     let new = plan.serial();
     let file = dir.path().join("f.iso").to_str().unwrap().parse().unwrap();
     let medium = Medium { file, format: Some(steadfast_device::Format::Raw) };
-    let (backends, trim) = medium_backends(&medium, new).unwrap();
+    let backends = medium_backends(&medium, new).unwrap();
     backends.iter().for_each(|backend| qemu.must(&backend.action));
     qemu.must(&medium_change(device.serial, Step::OpenTray(Door::Force)));
     assert_eq!(in_drive(&mut qemu), (InDrive::Ours(old), true));
@@ -324,7 +323,6 @@ fn a_medium_is_changed_step_by_step() {
     assert_eq!(in_drive(&mut qemu), (InDrive::Empty, true));
     qemu.must(&medium_change(device.serial, Step::Insert(new)));
     qemu.must(&medium_change(device.serial, Step::CloseTray));
-    trim.iter().for_each(|action| qemu.must(action));
     assert_eq!(in_drive(&mut qemu), (InDrive::Ours(new), false));
     for backend in medium_removal(old) {
         if qemu.sight().backs.contains(&(backend.serial, backend.layer)) {
@@ -435,6 +433,27 @@ fn a_paused_qemu_keeps_the_fdset_of_a_disk_that_is_gone_until_it_runs_again() {
             && running.lingering.is_empty()
             && running.foreign.fdsets.is_empty()
     );
+}
+
+#[test]
+fn the_monitors_copy_of_a_descriptor_goes_while_its_disk_leaves() {
+    let dir = images();
+    let mut plan = Plan::new(document(Machine::Q35));
+    let controllers = plan.devices.clone();
+    let mut qemu = Qemu::start(&plan.document, &controllers, Clock::Running, dir.path());
+    for text in [DEVICES[0], DEVICES[1]] {
+        let disk = plan.add(spec(text, dir.path()));
+        attach(&mut qemu, &disk);
+        let unplug = unplug(&disk.spec, disk.serial, None);
+        qemu.must(&unplug.frontend);
+        qemu.must(&Layer::Fdset.removal(disk.serial).action);
+        qemu.wait_deleted(&device_id(disk.serial));
+        assert_eq!(qemu.sight().backs, layers(&disk), "the node has its own copy");
+        qemu.must(&unplug.backends[0].action);
+        let sets = qemu.execute("query-fdsets", json!({}), None).unwrap();
+        let numbers: Vec<_> = sets.as_array().unwrap().iter().map(|set| &set["fdset-id"]).collect();
+        assert_eq!((qemu.sight().backs, numbers), (BTreeSet::new(), vec![&json!(0)]), "{text}");
+    }
 }
 
 #[test]

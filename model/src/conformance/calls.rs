@@ -104,14 +104,10 @@ impl<S: Side> Player<S> {
         };
         let tried = [
             command(&disk, Step::AddLayer(0)),
-            command(&disk, Step::AddLayer(1)),
             command(&disk, Step::Plug),
             command(&disk, Step::RemoveLayer(0)),
-            command(&disk, Step::RemoveLayer(1)),
             command(&stranger(&disk), Step::Unplug),
-            command(&stranger(&disk), Step::AddLayer(1)),
             command(&stranger(&disk), Step::Plug),
-            command(&stranger(&disk), Step::RemoveLayer(1)),
             command(&stranger(&disk), Step::RemoveLayer(0)),
         ];
         for step in tried {
@@ -122,11 +118,9 @@ impl<S: Side> Player<S> {
         let other = stranger(&drive);
         let steps = [
             Step::AddLayer(0),
-            Step::AddLayer(1),
             Step::Plug,
             Step::PutMedium,
             Step::RemoveLayer(0),
-            Step::RemoveLayer(1),
             Step::RemoveLayer(0),
         ];
         let _ = recorder.tell(&mut session, steps.map(|step| command(&other, step)).into()).await;
@@ -138,13 +132,13 @@ impl<S: Side> Player<S> {
             Step::OpenTray(Door::Ask),
             Step::OpenTray(Door::Force),
             Step::PutMedium,
-            Step::RemoveLayer(1),
+            Step::RemoveLayer(0),
             Step::TakeMedium,
             Step::TakeMedium,
         ];
         let _ = recorder.tell(&mut session, steps.map(|step| command(&drive, step)).into()).await;
         let _ = recorder.look(&mut session).await;
-        let steps = [Step::RemoveLayer(0), Step::PutMedium, Step::PutMedium, Step::CloseTray];
+        let steps = [Step::PutMedium, Step::PutMedium, Step::CloseTray];
         let _ = recorder.tell(&mut session, steps.map(|step| command(&drive, step)).into()).await;
         let _ = recorder.look(&mut session).await;
         for signal in [Signal::Pause, Signal::Pause, Signal::Resume, Signal::Resume] {
@@ -213,7 +207,7 @@ impl<S: Side> Player<S> {
         let Some(hold) = self.slow(&recorder, generation).await else { return };
         let Some(mut session) = self.connect(&recorder, &hold, generation).await else { return };
         self.side.disturb(Disturbance::Crash(generation));
-        let steps = [Step::Unplug, Step::RemoveLayer(1)];
+        let steps = [Step::Unplug, Step::RemoveLayer(0)];
         let _ = recorder.tell(&mut session, steps.map(|step| command(&disk, step)).into()).await;
         let _ = recorder.signal(&mut session, Signal::Reset).await;
         let _ = recorder.look(&mut session).await;

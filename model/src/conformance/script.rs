@@ -17,7 +17,7 @@ pub(super) struct Player<S> {
     pub(super) transcript: Arc<Mutex<Transcript>>,
 }
 
-const DISK: Gadget = Gadget::STACK;
+const DISK: Gadget = Gadget::SCSI;
 const CARD: Gadget = Gadget::PCI;
 
 /// Performs all of it.

@@ -27,9 +27,6 @@ struct Wrong {
     silence: bool,
 }
 
-/// Layers of everything that has an image: the file and what is in it.
-const IMAGE: u8 = 2;
-
 impl Simulation {
     /// A world without any domain.
     pub fn new() -> Self {
@@ -94,10 +91,7 @@ impl Side for Simulation {
     }
 
     fn spec(&self, _: u8, gadget: Gadget) -> Gadget {
-        match gadget.kind {
-            Kind::Pci => gadget,
-            Kind::Scsi | Kind::Drive(_) => Gadget { layers: IMAGE, ..gadget },
-        }
+        gadget
     }
 
     fn medium(&self, number: u8) -> u8 {

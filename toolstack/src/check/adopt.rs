@@ -56,7 +56,7 @@ pub(super) fn adopt(
         return Err(format!("{} carries a number that was never drawn", observed.id));
     }
     let is_controller = matches!(adopted.spec, Spec::Controller(_));
-    let layers = foreign_layers(view, observed, &adopted);
+    let layers = foreign_layers(observed, &adopted);
     let alias = match (&layers, adopted.serial) {
         _ if is_controller => None,
         (None, Some(_)) => None,
@@ -97,11 +97,7 @@ fn is_inner(object: &str) -> bool {
 }
 
 /// The back ends, where they have not the names that we give; `None` where they have.
-fn foreign_layers(
-    view: &View<'_>,
-    observed: &Observed,
-    adopted: &Adopted,
-) -> Option<Vec<(Layer, String)>> {
+fn foreign_layers(observed: &Observed, adopted: &Adopted) -> Option<Vec<(Layer, String)>> {
     let own = |layer: Layer| adopted.serial.map(|serial| layer.name(serial));
     let one = |layer: Layer, seen: &Option<String>| match seen {
         Some(name) if own(layer).as_ref() == Some(name) => None,
@@ -113,20 +109,15 @@ fn foreign_layers(
         Spec::Rng(_) => one(Layer::Object, &observed.object.clone().filter(|name| !is_inner(name))),
         Spec::Disk(_) | Spec::Cdrom(_) => {
             let Some(name) = &observed.node else {
-                return own(Layer::Format).is_none().then(Vec::new);
+                return own(Layer::Node).is_none().then(Vec::new);
             };
             let is_medium = adopted.medium.is_some() && adopted.serial.is_some();
-            if is_medium || own(Layer::Format).as_ref() == Some(name) {
+            if is_medium || own(Layer::Node).as_ref() == Some(name) {
                 return None;
             }
-            let below = device::layer_of_name(name)
-                .filter(|(_, layer)| *layer == Layer::Format)
-                .map(|(serial, _)| Layer::File.name(serial))
-                .filter(|file| view.sighting.sight.nodes.contains_key(file));
-            let below = below.map(|file| (Layer::File, file));
-            Some(below.into_iter().chain([(Layer::Format, name.clone())]).collect())
+            Some(vec![(Layer::Node, name.clone())])
         }
-        _ => own(Layer::Format).is_none().then(Vec::new),
+        _ => own(Layer::Node).is_none().then(Vec::new),
     }
 }
 
@@ -156,12 +147,12 @@ pub(super) fn follow(
     if is_swapped {
         medium = adopted.medium.map_or(medium, |medium| Serial(medium.0));
         let device = observed.id.clone();
-        let layers = foreign_layers(view, observed, &adopted);
+        let layers = foreign_layers(observed, &adopted);
         let is_named_so =
             adopted.serial.is_none() || layers.as_ref().is_some_and(|layers| !layers.is_empty());
         alias = is_named_so.then_some(Alias { device, layers });
     } else if !keeps_image || differs(&[Aspect::Backend]) {
-        let layers = foreign_layers(view, observed, &adopted);
+        let layers = foreign_layers(observed, &adopted);
         alias = (layers.is_some() || adopted.serial.is_none())
             .then(|| Alias { device: observed.id.clone(), layers });
     }

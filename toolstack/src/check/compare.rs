@@ -264,7 +264,7 @@ impl View<'_> {
 /// The document of a device that has this layer.
 fn stand_in(layer: Layer) -> Option<String> {
     let document = match layer {
-        Layer::Fdset | Layer::File | Layer::Format => {
+        Layer::Fdset | Layer::Node => {
             json!({"class": "disk", "bus": "scsi", "file": "/", "format": "raw"})
         }
         Layer::Netdev => json!({"class": "nic"}),

@@ -17,7 +17,7 @@ impl Operation {
         for set in sets.as_array().into_iter().flatten() {
             let Some(number) = set["fdset-id"].as_u64() else { continue };
             let serial = steadfast_device::Serial(number);
-            let node = (serial, steadfast_device::Layer::File);
+            let node = (serial, steadfast_device::Layer::Node);
             let orphan = seen.backs.contains(&(serial, steadfast_device::Layer::Fdset))
                 && !seen.backs.contains(&node);
             if orphan {

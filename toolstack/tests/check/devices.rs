@@ -101,11 +101,11 @@ async fn a_device_deleted_by_hand_leaves_a_stale_record_which_is_dropped() {
 async fn back_ends_of_ours_without_a_device_are_deleted() {
     let world = World::running(disk()).await;
     let mut monitor = world.monitor().await;
-    monitor.tell("blockdev-add", null_node("sf999999-fmt"));
-    monitor.tell("object-add", json!({"qom-type": "rng-builtin", "id": "sf999998-obj"}));
-    monitor.tell("netdev_add", json!({"type": "user", "id": "sf999997-net"}));
+    monitor.tell("blockdev-add", null_node("sf999999b"));
+    monitor.tell("object-add", json!({"qom-type": "rng-builtin", "id": "sf999998o"}));
+    monitor.tell("netdev_add", json!({"type": "user", "id": "sf999997n"}));
     drop(monitor);
     world.finds(&["orphan-backend"; 3]).await;
     world.repairs().await;
-    assert!(!world.monitor().await.nodes().contains(&"sf999999-fmt".to_owned()));
+    assert!(!world.monitor().await.nodes().contains(&"sf999999b".to_owned()));
 }

@@ -78,7 +78,7 @@ async fn a_device_at_another_place_is_drift_and_the_record_follows() {
     let id = world.qemu_id("data").await;
     let mut monitor = world.monitor().await;
     monitor.delete(&id);
-    let device = json!({"driver": "scsi-hd", "id": id, "bus": "sf-scsi.0", "drive": format!("{id}-fmt"), "scsi-id": 9});
+    let device = json!({"driver": "scsi-hd", "id": id, "bus": "sf-scsi.0", "drive": format!("{id}b"), "scsi-id": 9});
     monitor.tell("device_add", device);
     drop(monitor);
     let report = world.finds(&["drift"]).await;
@@ -110,7 +110,7 @@ async fn nodes_of_a_drives_own_serial_are_orphans_once_it_holds_another_medium()
     let raw = Some("raw".to_owned());
     world.host.media("vm", "cd0", second, raw, Door::Force, &SHORT).await.unwrap();
     world.is_clean().await;
-    world.monitor().await.tell("blockdev-add", null_node(&format!("{id}-fmt")));
+    world.monitor().await.tell("blockdev-add", null_node(&format!("{id}b")));
     world.finds(&["orphan-backend"]).await;
     world.repairs().await;
 }

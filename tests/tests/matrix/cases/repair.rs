@@ -19,7 +19,7 @@ fn is_clean(scene: &Scene, _: usize) -> Result<()> {
 pub(crate) const ORPHAN: Case = Case {
     name: "repair-orphan-backend",
     arrange: |scene, round| {
-        let node = format!("sf{}-fmt", 900_000 + round);
+        let node = format!("sf{}b", 900_000 + round);
         scene.ask_vm(|monitor| null_node(monitor, &node))?;
         repair(&[])
     },
