@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use steadfast_bench::Result;
 
@@ -14,6 +15,8 @@ use crate::peer::Libvirt;
 pub(crate) struct Bench {
     /// A tenth of the repetitions, once: to see that the rows work.
     pub(crate) quick: bool,
+    /// Until when what was noisy is run again.
+    pub(crate) until: Instant,
     /// The command, as it is shipped.
     pub(crate) command: PathBuf,
     /// The bare program that attaches.
@@ -41,7 +44,8 @@ impl Bench {
         (repetitions, undo_every): (usize, usize),
     ) -> Result<Outcome> {
         let runs = if self.quick { 1 } else { 3 };
-        let amount = Amount { repetitions: self.times(repetitions), undo_every, runs };
+        let (repetitions, until) = (self.times(repetitions), self.until);
+        let amount = Amount { repetitions, undo_every, runs, until };
         compare(name, sides, ratios, amount)
     }
 }

@@ -1,6 +1,6 @@
 //! The floors of the bench, for every program of it.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod bare;
 

@@ -66,6 +66,8 @@ pub(crate) struct Amount {
     pub(crate) undo_every: usize,
     /// How often the whole is run at most, where it is noisy.
     pub(crate) runs: usize,
+    /// Until when it is run again.
+    pub(crate) until: Instant,
 }
 
 /// A floor whose blocks differ by more than this was disturbed.
@@ -90,9 +92,13 @@ pub(crate) fn compare(
     loop {
         interleave(&mut sides, amount, &mut series)?;
         runs += 1;
-        let outcome = judged(name, &sides, ratios, amount, &series, runs);
+        let mut outcome = judged(name, &sides, ratios, amount, &series, runs);
         let is_noisy = outcome.figures.iter().any(|figure| figure.verdict == Verdict::Noisy);
         if !is_noisy || runs >= amount.runs {
+            return Ok(outcome);
+        }
+        if Instant::now() >= amount.until {
+            outcome.is_cut = true;
             return Ok(outcome);
         }
     }
@@ -165,7 +171,8 @@ fn judged(
         figure.verdict = verdict(&figure, interval, is_disturbed);
         figure
     });
-    Outcome { name: name.to_owned(), spent: spent.collect(), figures: figures.collect(), runs }
+    let (spent, figures) = (spent.collect(), figures.collect());
+    Outcome { name: name.to_owned(), spent, figures, runs, is_cut: false }
 }
 
 fn verdict(figure: &Figure, interval: Interval, is_disturbed: bool) -> Verdict {
@@ -194,7 +201,13 @@ mod tests {
         Side::new(name, role, move || Ok(Duration::from_micros(micros)))
     }
 
-    const AMOUNT: Amount = Amount { repetitions: 60, undo_every: 7, runs: 3 };
+    const REPETITIONS: usize = 60;
+    const UNDO_EVERY: usize = 7;
+
+    fn amount() -> Amount {
+        let until = Instant::now() + Duration::from_secs(600);
+        Amount { repetitions: REPETITIONS, undo_every: UNDO_EVERY, runs: 3, until }
+    }
 
     #[test]
     fn a_figure_that_the_third_program_misses_too_is_told_from_one_that_it_reaches() {
@@ -206,7 +219,7 @@ mod tests {
                 steady("floor", Role::Floor, 100),
                 steady("third", Role::Third, third),
             ];
-            let outcome = compare("row", sides, &[ratio], AMOUNT).unwrap();
+            let outcome = compare("row", sides, &[ratio], amount()).unwrap();
             assert_eq!(outcome.figures[0].verdict, expected);
         }
     }
@@ -215,14 +228,14 @@ mod tests {
     fn a_side_that_is_not_there_leaves_its_figure_open() {
         let ratio = Ratio { above: "peer", below: "ours", limit: Limit::AtLeast(4.0) };
         let outcome =
-            compare("row", vec![steady("ours", Role::Product, 1)], &[ratio], AMOUNT).unwrap();
+            compare("row", vec![steady("ours", Role::Product, 1)], &[ratio], amount()).unwrap();
         assert_eq!(outcome.figures[0].verdict, Verdict::Absent);
     }
 
-    #[test]
-    fn a_ratio_that_jumps_about_its_limit_is_run_again_and_never_called_reached() {
+    /// About the limit in every other block.
+    fn jumping(amount: Amount) -> Outcome {
         // Every other block takes half as long again; the first call is not in any.
-        let (block, mut calls) = (AMOUNT.repetitions / 15, 0);
+        let (block, mut calls) = (REPETITIONS / 15, 0);
         let jumping = Side::new("ours", Role::Product, move || {
             calls += 1;
             let is_even = (calls.max(2) - 2) / block % 2 == 0;
@@ -230,9 +243,22 @@ mod tests {
         });
         let ratio = Ratio { above: "ours", below: "floor", limit: Limit::AtMost(1.25) };
         let sides = vec![jumping, steady("floor", Role::Floor, 100)];
-        let outcome = compare("row", sides, &[ratio], AMOUNT).unwrap();
+        compare("row", sides, &[ratio], amount).unwrap()
+    }
+
+    #[test]
+    fn a_ratio_that_jumps_about_its_limit_is_run_again_and_never_called_reached() {
+        let outcome = jumping(amount());
         assert_eq!((outcome.runs, outcome.figures[0].verdict), (3, Verdict::Noisy));
         assert_eq!(outcome.spent[0].n, 180, "all runs are kept");
+        assert!(!outcome.is_cut);
+    }
+
+    #[test]
+    fn what_is_noisy_when_the_time_is_up_stays_noisy_and_says_that_it_was_cut() {
+        let outcome = jumping(Amount { until: Instant::now(), ..amount() });
+        assert_eq!((outcome.runs, outcome.figures[0].verdict), (1, Verdict::Noisy));
+        assert!(outcome.is_cut);
     }
 
     /// Leaves something with every call.
@@ -241,7 +267,7 @@ mod tests {
     impl Subject for Leaving<'_> {
         fn once(&mut self) -> Result<Duration> {
             self.0.set(self.0.get() + 1);
-            assert!(self.0.get() <= AMOUNT.undo_every);
+            assert!(self.0.get() <= UNDO_EVERY);
             Ok(Duration::from_micros(5))
         }
 
@@ -255,7 +281,7 @@ mod tests {
     fn every_side_takes_back_what_it_did_in_time_and_before_the_end() {
         let left = std::cell::Cell::new(0);
         let side = Side::new("ours", Role::Product, Leaving(&left));
-        compare("row", vec![side], &[], AMOUNT).unwrap();
+        compare("row", vec![side], &[], amount()).unwrap();
         assert_eq!(left.get(), 0);
     }
 }

@@ -1,6 +1,7 @@
 //! What a run was asked for.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use steadfast_bench::Result;
 
@@ -17,6 +18,10 @@ steadfast-bench --command PROGRAM --results FILE --disk FOLDER --run FOLDER [--g
   --only ROW   this row, or those that begin so
   --no-peers   without libvirt
   --counts [--write]   instructions instead of times: fails where they have grown, or records them";
+
+/// After so long nothing is run again that was noisy: what is left of the twenty minutes of a whole run is for the building before
+/// it, and for the first run of the rows that are still to come.
+const MOST: Duration = Duration::from_secs(10 * 60);
 
 /// What to do with counts of instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +94,7 @@ impl Options {
         let is_asked = has_peer && !self.without_peers && self.counts.is_none();
         Ok(Bench {
             quick: self.quick,
+            until: Instant::now() + MOST,
             command: self.command.clone(),
             bare_attach: itself.with_file_name("bare-attach"),
             itself,

@@ -88,6 +88,13 @@ impl Figure {
         figure
     }
 
+    /// With what the third program has in the product's place.
+    pub(crate) fn beside(mut self, third: f64) -> Self {
+        self.third = Some(third);
+        self.verdict = self.judged();
+        self
+    }
+
     pub(crate) fn absent(what: impl Into<String>, limit: Limit) -> Self {
         let verdict = if limit == Limit::Told { Verdict::Told } else { Verdict::Absent };
         Self { verdict, ..Self::new(what, f64::NAN, Limit::Told) }.with_limit(limit)
@@ -124,11 +131,13 @@ pub(crate) struct Outcome {
     pub(crate) spent: Vec<Spent>,
     pub(crate) figures: Vec<Figure>,
     pub(crate) runs: usize,
+    /// Noisy, and not run again because the time was up.
+    pub(crate) is_cut: bool,
 }
 
 impl Outcome {
     /// A line of counts, which need no times.
     pub(crate) fn of_figures(name: &str, figures: Vec<Figure>) -> Self {
-        Self { name: name.to_owned(), spent: Vec::new(), figures, runs: 1 }
+        Self { name: name.to_owned(), spent: Vec::new(), figures, runs: 1, is_cut: false }
     }
 }

@@ -58,7 +58,7 @@ fn row(outcome: &Outcome) -> Value {
         })
         .collect();
     let figures: Vec<Value> = outcome.figures.iter().map(figure).collect();
-    json!({"row": outcome.name, "runs": outcome.runs, "sides": sides, "figures": figures})
+    json!({"row": outcome.name, "runs": outcome.runs, "is_cut": outcome.is_cut, "sides": sides, "figures": figures})
 }
 
 fn figure(figure: &Figure) -> Value {

@@ -14,6 +14,9 @@ pub(crate) fn shown(outcomes: &[Outcome]) -> String {
             1 => outcome.name.clone(),
             runs => format!("{} x{runs}", outcome.name),
         };
+        if outcome.is_cut {
+            name += ", no time to run it again";
+        }
         for spent in &outcome.spent {
             let side = match spent.role {
                 Role::Product => spent.side.to_owned(),

@@ -5,6 +5,8 @@ pub mod disk;
 pub mod flock;
 pub mod journal;
 pub mod qmp;
+#[expect(unsafe_code, reason = "calls that no library wraps")]
+pub mod semaphore;
 pub mod verb;
 
 use crate::Result;

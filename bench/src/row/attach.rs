@@ -42,7 +42,7 @@ fn on(bench: &Bench, bus: &'static str) -> Result<Outcome> {
         Ratio { above: "steadfast", below: FLOOR, limit: Limit::AtMost(1.25) },
         Ratio { above: "libvirt", below: "steadfast", limit: Limit::AtLeast(4.0) },
     ];
-    bench.compare(&format!("attach-library {bus}"), sides, &ratios, (300, DISKS))
+    bench.compare(&format!("attach-library {bus}"), sides, &ratios, (200, DISKS))
 }
 
 /// On an open connection: back end and front end in one write, then one page to the disk.

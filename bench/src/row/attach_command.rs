@@ -39,7 +39,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
             limit: Limit::AtLeast(6.0),
         },
     ];
-    Ok(vec![bench.compare("attach-command scsi", sides, &ratios, (200, DISKS))?])
+    Ok(vec![bench.compare("attach-command scsi", sides, &ratios, (160, DISKS))?])
 }
 
 struct ByCommand<'a> {

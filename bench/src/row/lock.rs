@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use steadfast_bench::Result;
 use steadfast_bench::bare::commit::Ledger;
 use steadfast_bench::bare::flock::Flock;
+use steadfast_bench::bare::semaphore::Semaphore;
 use steadfast_locks::{Fast, Level, LockTable, OwnerNote};
 use steadfast_store::{Commit, Request, StoreError};
 
@@ -86,17 +87,19 @@ fn read(bench: &Bench) -> Result<Outcome> {
 
 fn contended(bench: &Bench) -> Result<Outcome> {
     let time = if bench.quick { 300 } else { 3000 };
-    let ours = Waits::of(bench, "steadfast", time)?;
-    let flock = Waits::of(bench, "flock", time)?;
+    let semaphore = Semaphore::create()?;
+    let number = semaphore.number().to_string();
+    let ours = Waits::of(bench, "steadfast", &number, time)?;
+    let fair = Waits::of(bench, "semaphore", &number, time)?;
+    let flock = Waits::of(bench, "flock", &number, time)?;
+    semaphore.remove()?;
+    let most = Limit::AtMost(PROCESSES as f64);
     Ok(Outcome::of_figures(
         "fast lock, 8 processes",
         vec![
-            Figure::new(
-                "overtaken at most, times",
-                ours.overtaken,
-                Limit::AtMost(PROCESSES as f64),
-            ),
-            Figure::new("p99 wait / mean wait", ours.p99 / ours.mean, Limit::AtMost(1.3)),
+            Figure::new("overtaken at most, times", ours.overtaken, most).beside(fair.overtaken),
+            Figure::new("p99 wait / mean wait", ours.p99 / ours.mean, Limit::AtMost(1.3))
+                .beside(fair.p99 / fair.mean),
             Figure::new("mean wait, us", ours.mean, Limit::Told),
             Figure::new("flock: overtaken at most, times", flock.overtaken, Limit::Told),
             Figure::new("flock: p99 wait / mean wait", flock.p99 / flock.mean, Limit::Told),
@@ -112,11 +115,12 @@ struct Waits {
 }
 
 impl Waits {
-    fn of(bench: &Bench, mode: &str, milliseconds: u64) -> Result<Self> {
+    fn of(bench: &Bench, mode: &str, semaphore: &str, milliseconds: u64) -> Result<Self> {
         let folder = disk_folder()?;
         File::create(folder.path().join("grants"))?.write_all_at(&[0; 8], 0)?;
         let (path, time) = (folder.path().display().to_string(), milliseconds.to_string());
-        let words: Vec<_> = (0..PROCESSES).map(|_| vec!["contend", mode, &path, &time]).collect();
+        let words = || vec!["contend", mode, &path, semaphore, &time];
+        let words: Vec<_> = (0..PROCESSES).map(|_| words()).collect();
         let (mut waits, mut overtaken) = (Vec::new(), 0.0_f64);
         for line in crowd(&bench.itself, &words)? {
             let (wait, passed) = line.split_once(' ').ok_or("a contender said something else")?;
@@ -193,10 +197,13 @@ impl Grants {
     }
 }
 
-/// `contend MODE FOLDER MILLISECONDS`: takes the lock again and again, and says of each wait how long it was and how many others
+/// `contend MODE FOLDER SEMAPHORE MILLISECONDS`: takes the lock again and again, and says of each wait how long it was and how many others
 /// were served in it.
 pub(super) fn contend(words: &[&str]) -> Result<()> {
-    let [mode, folder, milliseconds] = words else { return Err("contend MODE FOLDER MS".into()) };
+    let [mode, folder, semaphore, milliseconds] = words else {
+        return Err("contend MODE FOLDER SEMAPHORE MS".into());
+    };
+    let semaphore = Semaphore::of(semaphore.parse()?);
     let folder = Path::new(folder);
     let grants = Grants::open(folder)?;
     let (table, path) = (LockTable::new(), folder.join("fast"));
@@ -213,6 +220,10 @@ pub(super) fn contend(words: &[&str]) -> Result<()> {
                 let note = OwnerNote::new("vm", "bench", "section");
                 Some(table.acquire_blocking(&path, Fast::NAME, note, None)?)
             }
+            "semaphore" => {
+                semaphore.lock()?;
+                None
+            }
             _ => {
                 flock.lock()?;
                 None
@@ -226,6 +237,7 @@ pub(super) fn contend(words: &[&str]) -> Result<()> {
         }
         match held {
             Some(held) => drop(held),
+            None if *mode == "semaphore" => semaphore.unlock()?,
             None => flock.unlock()?,
         }
         seen.push((waited.as_secs_f64() * 1e6, passed));
