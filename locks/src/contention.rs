@@ -61,7 +61,7 @@ fn contender() {
         assert!(file.is_current().unwrap(), "holds a file that others cannot see");
         // Who found the queue stuck, as on a machine that is busy enough, went past it and has none.
         let ticket = held.ticket().unwrap_or(0);
-        let entry = [file.metadata().unwrap().ino(), ticket, me].map(u64::to_ne_bytes);
+        let entry = [file.found.ino(), ticket, me].map(u64::to_ne_bytes);
         log.write_all(&entry.concat()).unwrap();
         assert_eq!(word(&cell, 0), me, "somebody came in");
         set_word(&cell, 0, 0);
@@ -100,8 +100,8 @@ impl Contest {
             })
             .collect();
         // All start at once: when each is in the queue.
-        let place = format!(":{} ", gate.file().metadata().unwrap().ino());
-        let queued = |line: &&str| line.contains("-> OFDLCK") && line.contains(&place);
+        let place = format!(":{} ", gate.file().found.ino());
+        let queued = |line: &&str| line.contains("-> ") && line.contains(&place);
         let started = Instant::now();
         while (std::fs::read_to_string("/proc/locks").unwrap().lines().filter(queued).count()
             as u64)

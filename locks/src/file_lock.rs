@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::LockError;
 use crate::file_system;
-use crate::sync::kernel;
+use crate::sync::kernel::{self, Names};
 
 /// A held lock file. Unlocked when dropped, by the process that locked it and by no other (R20).
 ///
@@ -65,13 +65,14 @@ impl FileLock {
     /// As [`FileLock::acquire`].
     pub fn is_held(path: &Path) -> Result<bool, LockError> {
         let file = match kernel::open_to_read(path) {
-            Ok(file) => LockFile { file, path: path.to_owned() },
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(LockError::io(path, error)),
         };
-        let is_free = kernel::try_lock_shared(&file.file).map_err(|source| file.error(source))?;
+        let is_free =
+            kernel::try_lock_shared(&file).map_err(|source| LockError::io(path, source))?;
         if is_free {
-            file.unlock();
+            unlock(&file, path);
         }
         Ok(!is_free)
     }
@@ -106,17 +107,19 @@ impl Drop for FileLock {
 pub(crate) struct LockFile {
     pub(crate) file: File,
     pub(crate) path: PathBuf,
+    /// As it was found when it was opened.
+    pub(crate) found: Metadata,
 }
 
 impl LockFile {
     pub(crate) fn open(path: &Path) -> Result<Self, LockError> {
         let file = kernel::open(path).map_err(|source| LockError::io(path, source))?;
-        let opened = Self { file, path: path.to_owned() };
-        if !opened.metadata()?.is_file() {
+        let found = file.metadata().map_err(|source| LockError::io(path, source))?;
+        if !found.is_file() {
             return Err(LockError::Foreign { path: path.to_owned() });
         }
-        file_system::check_file(path, &opened.file)?;
-        Ok(opened)
+        file_system::check_file(path, &file)?;
+        Ok(Self { file, path: path.to_owned(), found })
     }
 
     pub(crate) fn lock(&self) -> Result<(), LockError> {
@@ -128,17 +131,14 @@ impl LockFile {
     }
 
     pub(crate) fn unlock(&self) {
-        if let Err(error) = kernel::unlock(&self.file) {
-            tracing::error!(path = %self.path.display(), %error, "a lock file could not be unlocked");
-        }
+        unlock(&self.file, &self.path);
     }
 
     /// Whether the path still names this file. Once the lock is held the answer cannot change, because only the holder
     /// unlinks.
     pub(crate) fn is_current(&self) -> Result<bool, LockError> {
-        let own = self.metadata()?;
         match kernel::look_at(&self.path) {
-            Ok(found) => Ok(own.dev() == found.dev() && own.ino() == found.ino()),
+            Ok(now) => Ok(now == (self.found.dev(), self.found.ino())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(self.error(error)),
         }
@@ -152,12 +152,19 @@ impl LockFile {
         Ok(())
     }
 
-    pub(crate) fn metadata(&self) -> Result<Metadata, LockError> {
-        self.file.metadata().map_err(|source| self.error(source))
+    /// How many names the file has, and since when.
+    pub(crate) fn names(&self) -> Result<Names, LockError> {
+        kernel::names(&self.file).map_err(|source| self.error(source))
     }
 
     pub(crate) fn error(&self, source: io::Error) -> LockError {
         LockError::io(&self.path, source)
+    }
+}
+
+fn unlock(file: &File, path: &Path) {
+    if let Err(error) = kernel::unlock(file) {
+        tracing::error!(path = %path.display(), %error, "a lock file could not be unlocked");
     }
 }
 
@@ -271,8 +278,7 @@ mod tests {
             move || FileLock::acquire(&path).unwrap()
         });
         while !std::fs::read_to_string("/proc/locks").unwrap().lines().any(|line| {
-            line.contains("-> FLOCK")
-                && line.contains(&format!(":{} ", lock.file.metadata().unwrap().ino()))
+            line.contains("-> FLOCK") && line.contains(&format!(":{} ", lock.file.found.ino()))
         }) {
             std::thread::yield_now();
         }
@@ -352,7 +358,7 @@ mod tests {
     fn a_signal_does_not_end_a_wait() {
         let (_folder, path) = place();
         let lock = FileLock::acquire(&path).unwrap();
-        let inode = lock.file.metadata().unwrap().ino();
+        let inode = lock.file.found.ino();
         let waiter = std::thread::Builder::new().name("file-wait".into()).spawn({
             let path = path.clone();
             move || FileLock::acquire(&path).map(drop)

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::LockError;
-use crate::page::Note;
-use crate::queue::{Claim, Queue};
+use crate::note::Slip;
+use crate::queue::Queue;
 use crate::sync::Mutex;
 use crate::turnstile::Turnstile;
 
@@ -21,12 +21,11 @@ pub struct Held {
     turnstile: Option<Turnstile>,
     queue: Arc<Queue>,
     /// Also makes the writes of several threads follow one another.
-    note: Mutex<Note>,
+    note: Mutex<Slip>,
 }
 
 impl Held {
-    pub(crate) fn new(turnstile: Turnstile, queue: &Arc<Queue>, claim: &Claim) -> Self {
-        let note = claim.note();
+    pub(crate) fn new(turnstile: Turnstile, queue: &Arc<Queue>, note: Slip) -> Self {
         turnstile.write(&note);
         Self { turnstile: Some(turnstile), queue: Arc::clone(queue), note: Mutex::new(note) }
     }
@@ -44,7 +43,7 @@ impl Held {
             return;
         };
         let mut note = self.note.lock();
-        stage.clone_into(&mut note.stage);
+        note.set_stage(stage);
         turnstile.write(&note);
     }
 
@@ -53,8 +52,8 @@ impl Held {
     ///
     /// # Errors
     /// [`LockError::Io`] where the file cannot be unlinked; it is unlocked all the same.
-    pub fn remove(self) -> Result<(), LockError> {
-        match &self.turnstile {
+    pub fn remove(mut self) -> Result<(), LockError> {
+        match &mut self.turnstile {
             Some(turnstile) => turnstile.unlink(),
             None => Ok(()),
         }

@@ -5,8 +5,10 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+
+use rustix::fs::AtFlags;
 
 /// A lock on a range of bytes, of an open file description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,9 +89,44 @@ pub(crate) fn wait_for_record(file: &File, record: Record, bytes: &Range<i64>) -
     record_lock(file, libc::F_OFD_SETLKW, record, bytes)
 }
 
-/// What the path names, which need not be what was opened by it.
-pub(crate) fn look_at(path: &Path) -> io::Result<Metadata> {
-    std::fs::symlink_metadata(path)
+/// Whether nobody else has a lock on one of these bytes that excludes reading. Locks nothing.
+pub(crate) fn is_free(file: &File, bytes: &Range<i64>) -> io::Result<bool> {
+    let mut range = range(Record::Read, bytes);
+    // SAFETY: the descriptor is open for the whole call, and the kernel reads and writes one `struct flock` through the
+    // pointer, which it gets.
+    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut range) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(range.l_type == libc::F_UNLCK as libc::c_short)
+}
+
+/// The names of an open file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Names {
+    /// How many it has.
+    pub(crate) count: u64,
+    /// When the file was last changed, to which giving and taking a name belongs; in seconds and nanoseconds.
+    pub(crate) changed: (i64, i64),
+}
+
+impl Names {
+    /// As they were when the file was looked at.
+    pub(crate) fn of(found: &Metadata) -> Self {
+        Self { count: found.nlink(), changed: (found.ctime(), found.ctime_nsec()) }
+    }
+}
+
+/// The names of an open file.
+pub(crate) fn names(file: &File) -> io::Result<Names> {
+    let found = rustix::fs::fstat(file)?;
+    let changed = (found.st_ctime as i64, found.st_ctime_nsec as i64);
+    Ok(Names { count: found.st_nlink as u64, changed })
+}
+
+/// Device and inode of what the path names, which need not be what was opened by it.
+pub(crate) fn look_at(path: &Path) -> io::Result<(u64, u64)> {
+    let found = rustix::fs::statat(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok((found.st_dev as u64, found.st_ino as u64))
 }
 
 /// Takes the name away.
@@ -108,18 +145,7 @@ fn record_lock(
     record: Record,
     bytes: &Range<i64>,
 ) -> io::Result<()> {
-    let kind = match record {
-        Record::Write => libc::F_WRLCK,
-        Record::Read => libc::F_RDLCK,
-        Record::Unlock => libc::F_UNLCK,
-    };
-    let range = libc::flock {
-        l_type: kind as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: bytes.start,
-        l_len: bytes.end - bytes.start,
-        l_pid: 0,
-    };
+    let range = range(record, bytes);
     loop {
         // SAFETY: the descriptor is open for the whole call, and the kernel reads one `struct flock` through the pointer,
         // which it gets.
@@ -130,6 +156,21 @@ fn record_lock(
         if error.kind() != io::ErrorKind::Interrupted {
             return Err(error);
         }
+    }
+}
+
+fn range(record: Record, bytes: &Range<i64>) -> libc::flock {
+    let kind = match record {
+        Record::Write => libc::F_WRLCK,
+        Record::Read => libc::F_RDLCK,
+        Record::Unlock => libc::F_UNLCK,
+    };
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: bytes.start,
+        l_len: bytes.end - bytes.start,
+        l_pid: 0,
     }
 }
 
@@ -149,6 +190,19 @@ mod tests {
         refused::with(libc::SYS_fcntl, libc::ENOLCK, || {
             assert!(attempt().is_err());
             assert!(wait_for_record(&file, Record::Write, &(1..2)).is_err());
+            assert!(is_free(&file, &(1..2)).is_err());
         });
+    }
+
+    #[test]
+    fn bytes_are_free_unless_another_has_one_of_them_alone() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let [own, other] =
+            [(); 2].map(|()| File::options().read(true).write(true).open(file.path()).unwrap());
+        let is_free = |bytes| is_free(&own, &bytes).unwrap();
+        assert!(try_record(&own, Record::Write, &(1..2)).unwrap() && is_free(0..9), "its own");
+        assert!(try_record(&other, Record::Read, &(3..4)).unwrap() && is_free(0..9), "shared");
+        assert!(try_record(&other, Record::Write, &(4..5)).unwrap());
+        assert_eq!([0..4, 4..5, 0..9, 5..9].map(is_free), [true, false, false, true]);
     }
 }

@@ -45,10 +45,12 @@ mod interrupted;
 mod kernel;
 mod kernel_locks;
 pub mod lockdep;
+mod note;
 mod owner;
 mod page;
 pub mod process;
 mod queue;
+mod queues;
 #[cfg(test)]
 mod refused;
 mod seal;

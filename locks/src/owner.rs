@@ -13,7 +13,8 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use crate::kernel_locks::KernelLocks;
-use crate::page::{Note, Snapshot, Whose};
+use crate::note::Note;
+use crate::page::{Snapshot, Whose};
 use crate::process::ProcessId;
 use crate::sync::kernel;
 
@@ -170,6 +171,7 @@ mod tests {
 
     use super::*;
     use crate::file_lock::FileLock;
+    use crate::note::Slip;
     use crate::page::Page;
     use crate::refused;
 
@@ -177,15 +179,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).unwrap();
-        let note = Note {
-            process,
-            since: SystemTime::now(),
-            level: "fast".into(),
-            domain: "web1".into(),
-            verb: "attach".into(),
-            stage: "intent".into(),
-        };
-        Page::map(&file).unwrap().unwrap().write(Whose::Holder, Some(&note));
+        let note = Slip::new(process, SystemTime::now(), ["fast", "web1", "attach", "intent"]);
+        Page::map(&file, 0).unwrap().unwrap().write(Whose::Holder, &note);
         (folder, path)
     }
 

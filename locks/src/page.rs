@@ -18,12 +18,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::FallocateFlags;
 use rustix::mm::{MapFlags, ProtFlags};
 
-use crate::process::ProcessId;
+use crate::note::{self, Note, Slip};
 use crate::seal::{self, Torn};
 use crate::sync::SharedWord;
 
@@ -37,14 +36,7 @@ const AT_GRANTS: usize = 2;
 const AT_NOTES: usize = 8;
 const WORDS: usize = AT_NOTES + 2 * NOTE;
 
-const NOTE: usize = seal::BODY + BODY;
-const BODY: usize = 22;
-
-const LEVEL: usize = 16;
-/// How many bytes of a domain's name a note keeps.
-pub(crate) const DOMAIN: usize = 64;
-const VERB: usize = 32;
-const STAGE: usize = 32;
+const NOTE: usize = seal::BODY + note::WORDS;
 
 /// Whose note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,17 +56,6 @@ impl Whose {
     }
 }
 
-/// A note, as stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Note {
-    pub(crate) process: ProcessId,
-    pub(crate) since: SystemTime,
-    pub(crate) level: String,
-    pub(crate) domain: String,
-    pub(crate) verb: String,
-    pub(crate) stage: String,
-}
-
 /// The mapped page of a lock file.
 #[derive(Debug)]
 pub(crate) struct Page(NonNull<SharedWord>);
@@ -85,12 +66,13 @@ unsafe impl Send for Page {}
 unsafe impl Sync for Page {}
 
 impl Page {
-    /// Maps the page, which is made first where the file is empty. `None` where the file holds something else.
+    /// Maps the page, which is made first where the file is empty. `None` where the file holds something else. `length` is
+    /// what was found when it was opened.
     ///
     /// The blocks are allocated before the mapping, so that a full disk is an error here and not a SIGBUS at a store.
     /// Allocation changes no byte that another process has stored meanwhile.
-    pub(crate) fn map(file: &File) -> io::Result<Option<Self>> {
-        match file.metadata()?.len() {
+    pub(crate) fn map(file: &File, length: u64) -> io::Result<Option<Self>> {
+        match length {
             0 => rustix::fs::fallocate(file, FallocateFlags::empty(), 0, SIZE as u64)?,
             length if length != SIZE as u64 => return Ok(None),
             _ => {}
@@ -126,11 +108,10 @@ impl Page {
         self.word(AT_GRANTS).fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Stores a note, or clears it. By one thread at a time; processes that write the next one's note at the same
+    /// Stores a note. By one thread at a time; processes that write the next one's note at the same
     /// time leave a torn one.
-    pub(crate) fn write(&self, whose: Whose, note: Option<&Note>) {
-        let body = note.map_or([0; BODY], Note::encode);
-        seal::write(&self.words()[whose.start()..][..NOTE], &body);
+    pub(crate) fn write(&self, whose: Whose, note: &Slip) {
+        seal::write(&self.words()[whose.start()..][..NOTE], note.words());
     }
 
     fn word(&self, at: usize) -> &SharedWord {
@@ -182,82 +163,29 @@ impl Snapshot {
     }
 }
 
-impl Note {
-    fn encode(&self) -> [u64; BODY] {
-        let since = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut bytes = Vec::with_capacity(BODY * 8);
-        let texts = [
-            (&self.level, LEVEL),
-            (&self.domain, DOMAIN),
-            (&self.verb, VERB),
-            (&self.stage, STAGE),
-        ];
-        let lengths = texts.map(|(text, most)| kept(text, most).len() as u16);
-        bytes.extend(u64::from(self.process.pid).to_ne_bytes());
-        bytes.extend(self.process.started.to_ne_bytes());
-        bytes.extend(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX).to_ne_bytes());
-        bytes.extend(lengths.iter().flat_map(|length| length.to_ne_bytes()));
-        for (text, most) in texts {
-            let end = bytes.len() + most;
-            bytes.extend(kept(text, most).bytes());
-            bytes.resize(end, 0);
-        }
-        let mut body = [0; BODY];
-        for (word, bytes) in body.iter_mut().zip(bytes.as_chunks::<8>().0) {
-            *word = u64::from_ne_bytes(*bytes);
-        }
-        body
-    }
-
-    /// `None` for a cleared note, and for one that no version of this code writes.
-    fn decode(body: &[u64]) -> Option<Self> {
-        let bytes: Vec<u8> = body.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let pid = u32::try_from(body[0]).ok().filter(|pid| *pid != 0)?;
-        let (lengths, mut texts) = bytes[24..].split_at(8);
-        let mut lengths = lengths
-            .as_chunks::<2>()
-            .0
-            .iter()
-            .map(|length| usize::from(u16::from_ne_bytes(*length)));
-        let mut text = |most: usize| {
-            let (field, rest) = texts.split_at_checked(most)?;
-            texts = rest;
-            std::str::from_utf8(field.get(..lengths.next()?)?).ok().map(str::to_owned)
-        };
-        Some(Self {
-            process: ProcessId { pid, started: body[1] },
-            since: UNIX_EPOCH + Duration::from_nanos(body[2]),
-            level: text(LEVEL)?,
-            domain: text(DOMAIN)?,
-            verb: text(VERB)?,
-            stage: text(STAGE)?,
-        })
-    }
-}
-
-/// The longest whole characters of `text` within `most` bytes.
-fn kept(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::SystemTime;
 
-    fn note(domain: &str) -> Note {
-        Note {
-            process: ProcessId { pid: 4711, started: 99 },
-            since: UNIX_EPOCH + Duration::from_nanos(1_234_567_890_123),
-            level: "slow".into(),
-            domain: domain.into(),
-            verb: "attach".into(),
-            stage: "effect".into(),
-        }
+    use super::*;
+    use crate::process::ProcessId;
+
+    fn slip(domain: &str) -> Slip {
+        let process = ProcessId { pid: 4711, started: 99 };
+        Slip::new(process, SystemTime::now(), ["slow", domain, "attach", "effect"])
+    }
+
+    fn note(slip: &Slip) -> Option<Note> {
+        Note::decode(slip.words())
+    }
+
+    fn map(file: &File) -> io::Result<Option<Page>> {
+        Page::map(file, file.metadata()?.len())
     }
 
     fn page() -> (File, Page) {
         let file = tempfile::tempfile().unwrap();
-        let page = Page::map(&file).unwrap().unwrap();
+        let page = map(&file).unwrap().unwrap();
         (file, page)
     }
 
@@ -267,75 +195,65 @@ mod tests {
 
     #[test]
     fn a_note_is_read_as_written_and_gone_when_cleared() {
-        let (file, page) = page();
+        let ((file, page), slip) = (page(), slip("web1"));
         assert_eq!(read(&file), Ok(None));
-        page.write(Whose::Holder, Some(&note("web1")));
-        assert_eq!(read(&file), Ok(Some(note("web1"))));
-        page.write(Whose::Holder, None);
+        page.write(Whose::Holder, &slip);
+        assert_eq!(read(&file), Ok(note(&slip)));
+        page.write(Whose::Holder, &Slip::CLEARED);
         assert_eq!(read(&file), Ok(None));
     }
 
     #[test]
     fn the_two_notes_do_not_touch_each_other() {
         let (file, page) = page();
-        page.write(Whose::Next, Some(&note("web2")));
+        let [one, two] = ["web1", "web2"].map(slip);
+        page.write(Whose::Next, &two);
         assert_eq!(read(&file), Ok(None));
-        page.write(Whose::Holder, Some(&note("web1")));
-        assert_eq!(
-            Snapshot::read(&file).unwrap().unwrap().note(Whose::Next),
-            Ok(Some(note("web2")))
-        );
-    }
-
-    #[test]
-    fn a_long_name_is_cut_between_characters() {
-        let (file, page) = page();
-        page.write(Whose::Holder, Some(&note(&format!("x{}", "ä".repeat(100)))));
-        assert_eq!(
-            read(&file).unwrap().unwrap().domain,
-            format!("x{}", "ä".repeat(DOMAIN / 2 - 1))
-        );
+        page.write(Whose::Holder, &one);
+        let read = Snapshot::read(&file).unwrap().unwrap().note(Whose::Next);
+        assert_eq!(read, Ok(note(&two)));
     }
 
     #[test]
     fn a_note_left_half_written_is_torn_until_the_next_holder_writes() {
-        let (file, page) = page();
-        page.write(Whose::Holder, Some(&note("web1")));
+        let ((file, page), next) = (page(), slip("web2"));
+        page.write(Whose::Holder, &slip("web1"));
         let sequence = page.word(AT_NOTES).load(Ordering::Relaxed);
         page.word(AT_NOTES).store(sequence + 1, Ordering::Relaxed);
         page.word(AT_NOTES + seal::BODY).store(1, Ordering::Relaxed);
         assert_eq!(read(&file), Err(Torn));
-        page.write(Whose::Holder, Some(&note("web2")));
-        assert_eq!(read(&file), Ok(Some(note("web2"))));
+        page.write(Whose::Holder, &next);
+        assert_eq!(read(&file), Ok(note(&next)));
     }
 
     #[test]
     fn a_note_with_any_bit_turned_is_torn() {
-        let (file, page) = page();
-        page.write(Whose::Holder, Some(&note("web1")));
-        for (at, bit) in (0..BODY).flat_map(|at| (0..64).map(move |bit| (at, bit))) {
+        let ((file, page), slip) = (page(), slip("web1"));
+        page.write(Whose::Holder, &slip);
+        for (at, bit) in (0..note::WORDS).flat_map(|at| (0..64).map(move |bit| (at, bit))) {
             let word = page.word(AT_NOTES + seal::BODY + at);
             word.fetch_xor(1 << bit, Ordering::Relaxed);
             assert_eq!(read(&file), Err(Torn), "bit {bit} of word {at}");
             word.fetch_xor(1 << bit, Ordering::Relaxed);
         }
-        assert_eq!(read(&file), Ok(Some(note("web1"))));
+        assert_eq!(read(&file), Ok(note(&slip)));
     }
 
     #[test]
     fn a_reader_never_sees_two_notes_mixed() {
         let (file, page) = page();
-        let notes = [note(&"a".repeat(64)), note(&"b".repeat(64))];
+        let slips = [slip(&"a".repeat(64)), slip(&"b".repeat(64))];
+        let notes = slips.each_ref().map(note);
         let done = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|threads| {
             threads.spawn(|| {
                 for turn in 0..20_000 {
-                    page.write(Whose::Holder, Some(&notes[turn % 2]));
+                    page.write(Whose::Holder, &slips[turn % 2]);
                 }
                 done.store(true, Ordering::Release);
             });
             while !done.load(Ordering::Acquire) {
-                if let Ok(Some(seen)) = read(&file) {
+                if let Ok(seen @ Some(_)) = read(&file) {
                     assert!(notes.contains(&seen), "{seen:?}");
                 }
             }
@@ -348,7 +266,7 @@ mod tests {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), &content).unwrap();
             let opened = File::options().read(true).write(true).open(file.path()).unwrap();
-            assert!(Page::map(&opened).unwrap().is_none());
+            assert!(map(&opened).unwrap().is_none());
             assert!(Snapshot::read(&opened).unwrap().is_none());
             assert_eq!(std::fs::read(file.path()).unwrap(), content);
         }
@@ -357,7 +275,7 @@ mod tests {
     #[test]
     fn a_ticket_is_never_drawn_twice() {
         let (file, page) = page();
-        let other = Page::map(&file).unwrap().unwrap();
+        let other = map(&file).unwrap().unwrap();
         assert_eq!([page.draw(), other.draw(), page.draw()], [1, 2, 3]);
     }
 
@@ -370,7 +288,7 @@ mod tests {
     fn each_write_has_a_sequence_of_its_own() {
         let (_file, page) = page();
         let sequences = [(); 3].map(|()| {
-            page.write(Whose::Holder, Some(&note("web1")));
+            page.write(Whose::Holder, &slip("web1"));
             page.word(AT_NOTES).load(Ordering::Relaxed)
         });
         assert!(sequences.is_sorted_by(|one, next| one < next && next % 2 == 0), "{sequences:?}");
@@ -383,7 +301,7 @@ mod tests {
             let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
             maps.contains(file.path().to_str().unwrap())
         };
-        let page = Page::map(file.as_file()).unwrap();
+        let page = map(file.as_file()).unwrap();
         assert!(is_mapped());
         drop(page);
         assert!(!is_mapped());

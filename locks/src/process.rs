@@ -4,6 +4,7 @@
 //! boot, so that pair is what records, owner notes and kills are about. A [`Pidfd`] goes one step further: while it
 //! is open it can never mean another process, so signals and waits go through it and never through the bare pid.
 
+pub(crate) mod fork;
 mod pidfd;
 
 use std::io;
@@ -48,20 +49,15 @@ impl ProcessId {
     /// an identity is found running by nobody.
     #[must_use]
     pub fn current() -> Self {
-        static ON_FORK: Once = Once::new();
-        extern "C" fn forget() {
-            PID.store(0, Ordering::Relaxed);
-        }
-        // A grandchild may be given the pid of the ancestor whose answer it inherited, so comparing pids is not
-        // enough. It is what is left where a raw clone went past the handler.
-        ON_FORK.call_once(|| {
-            // SAFETY: the handler is a plain function that does one atomic store, which is allowed after a fork.
-            unsafe { libc::pthread_atfork(None, None, Some(forget)) };
-        });
-        if let Some(own) = Self::remembered() {
+        Self::of_caller(std::process::id())
+    }
+
+    /// The calling process, which knows its pid already.
+    pub(crate) fn of_caller(pid: u32) -> Self {
+        watch_forks();
+        if let Some(own) = Self::remembered(pid) {
             return own;
         }
-        let pid = std::process::id();
         match Self::of(pid) {
             Ok(Some(own)) => {
                 STARTED.store(own.started, Ordering::Relaxed);
@@ -73,8 +69,7 @@ impl ProcessId {
     }
 
     /// What was read before, if it was by this process.
-    fn remembered() -> Option<Self> {
-        let pid = std::process::id();
+    fn remembered(pid: u32) -> Option<Self> {
         let own = PID.load(Ordering::Acquire) == pid;
         own.then(|| Self { pid, started: STARTED.load(Ordering::Relaxed) })
     }
@@ -107,6 +102,19 @@ impl ProcessId {
     pub fn is_stopped(&self) -> bool {
         matches!(self.state(), Ok(Some(ProcessState::Stopped)))
     }
+}
+
+/// A grandchild may be given the pid of the ancestor whose answer it inherited, so comparing pids is not enough. It is
+/// what is left where a raw clone went past the handler.
+fn watch_forks() {
+    static ON_FORK: Once = Once::new();
+    extern "C" fn forget() {
+        PID.store(0, Ordering::Relaxed);
+    }
+    ON_FORK.call_once(|| {
+        // SAFETY: the handler is a plain function that does one atomic store, which is allowed after a fork.
+        unsafe { libc::pthread_atfork(None, None, Some(forget)) };
+    });
 }
 
 /// The id of this boot of the kernel: what was alive under another one is dead.
@@ -213,7 +221,7 @@ mod tests {
         // SAFETY: memory is copied, not shared, and the child allocates nothing.
         let child =
             unsafe { libc::syscall(libc::SYS_clone, flags, 0usize, 0usize, 0usize, 0usize) };
-        assert!(holds_in(child as i32, || ProcessId::remembered().is_none()));
+        assert!(holds_in(child as i32, || ProcessId::remembered(std::process::id()).is_none()));
         assert_eq!(ProcessId::current(), parent);
     }
 

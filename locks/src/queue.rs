@@ -6,8 +6,11 @@
 //! line. The thread stays where it is, since a blocking wait cannot be called off, and serves who comes next; if nobody
 //! has come when its turn is there, it releases.
 //!
-//! Whoever releases for another one of this process draws the new ticket before it gives up the old one. So local
+//! Whoever releases for another one of this process draws the new ticket before it gives up the lock. So local
 //! waiters neither lose their process' turn nor keep the lock from other processes.
+//!
+//! Between locks the file stays open, at rest in the line. It is taken out to be used, so that no two places in the queue,
+//! which would not exclude each other, are of one description.
 //!
 //! The mutex of the line is held over system calls that do not wait, and never while a waiter is answered: an answer
 //! may be dropped, and with it the lock.
@@ -19,12 +22,13 @@ use std::time::SystemTime;
 
 use crate::error::LockError;
 use crate::held::Held;
+use crate::hierarchy::{Fast, Gate, Level};
+use crate::note::Slip;
 use crate::owner::OwnerNote;
-use crate::page::Note;
 use crate::process::ProcessId;
 use crate::sync::{Mutex, MutexGuard, mpsc, oneshot, thread};
 use crate::table::Shared;
-use crate::turnstile::{Sight, Turnstile};
+use crate::turnstile::{Folder, Sight, Turnstile};
 
 pub(crate) type Answer = Result<Held, LockError>;
 
@@ -43,6 +47,23 @@ struct Line {
     /// The thread is waiting.
     waiting: bool,
     next: u64,
+    /// Open, and in no place.
+    at_rest: Option<Turnstile>,
+}
+
+impl Line {
+    /// Leaves, and stays open where it can be used again.
+    fn rest(&mut self, mut turnstile: Turnstile) {
+        turnstile.leave();
+        if turnstile.is_reusable() {
+            self.at_rest = Some(turnstile);
+        }
+    }
+
+    /// The one at rest, if that is as good as one opened now.
+    fn wake(&mut self) -> Option<Turnstile> {
+        self.at_rest.take().filter(Turnstile::is_reusable)
+    }
 }
 
 struct Waiter {
@@ -58,16 +79,17 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// The note of this process, from now on.
-    pub(crate) fn note(&self) -> Note {
-        Note {
-            process: ProcessId::current(),
-            since: SystemTime::now(),
-            level: self.level.to_owned(),
-            domain: self.intent.domain.clone(),
-            verb: self.intent.verb.clone(),
-            stage: self.intent.stage.to_owned(),
-        }
+    /// The note of the calling process, which has this pid, from now on.
+    fn note(&self, pid: u32) -> Slip {
+        let OwnerNote { domain, verb, stage } = &self.intent;
+        let texts = [self.level, domain, verb, stage];
+        Slip::new(ProcessId::of_caller(pid), SystemTime::now(), texts)
+    }
+
+    /// The folder of a generation is renamed as that ends, and what lies in it belongs to outer levels. That of the
+    /// domains' locks and the gate is the store's.
+    fn folder(&self) -> Folder {
+        if [Fast::NAME, Gate::NAME].contains(&self.level) { Folder::Stays } else { Folder::Moves }
     }
 }
 
@@ -118,19 +140,24 @@ impl Queue {
         self.line.lock().waiters.len()
     }
 
-    /// Locks if that needs no waiting.
-    pub(crate) fn attempt(self: &Arc<Self>, claim: Claim) -> Result<Option<Held>, LockError> {
+    /// Locks if that needs no waiting: nobody has the lock and nobody is in line for it.
+    pub(crate) fn attempt(self: &Arc<Self>, claim: &Claim) -> Result<Option<Held>, LockError> {
         let mut line = self.line.lock();
         if line.holds > 0 || line.waiting || !line.waiters.is_empty() {
             return Ok(None);
         }
-        let mut turnstile = Turnstile::enter(&self.path)?;
-        if !turnstile.try_turn(&claim.note())? {
+        let mut turnstile = match line.wake() {
+            Some(turnstile) => turnstile,
+            None => Turnstile::open(&self.path)?,
+        };
+        let note = claim.note(self.process);
+        if !turnstile.pass(&note, claim.folder())? {
+            line.rest(turnstile);
             return Ok(None);
         }
         line.holds += 1;
         drop(line);
-        Ok(Some(Held::new(turnstile, self, &claim)))
+        Ok(Some(Held::new(turnstile, self, note)))
     }
 
     /// A guard is gone, and its lock is to go to the next one.
@@ -147,7 +174,7 @@ impl Queue {
         if line.holds > 0 || !line.waiting {
             return None;
         }
-        let note = line.waiters.front().filter(|first| first.id == id)?.claim.note();
+        let note = line.waiters.front().filter(|first| first.id == id)?.claim.note(self.process);
         // An error here is not this waiter's outcome: it stays in line, and the thread will meet the error itself.
         let looked = Sight::of(&self.path).map_err(|source| LockError::io(&self.path, source));
         let looked = looked.and_then(|sight| {
@@ -179,12 +206,13 @@ impl Queue {
         loop {
             let Some(first) = line.waiters.front().filter(|_| line.holds == 0 && !line.waiting)
             else {
-                drop(leaving);
+                if let Some(leaving) = leaving {
+                    line.rest(leaving);
+                }
                 return;
             };
-            let note = first.claim.note();
-            let entered = Turnstile::enter(&self.path);
-            drop(leaving.take());
+            let note = first.claim.note(self.process);
+            let entered = self.enter(&mut line, leaving.take());
             let refused =
                 match entered.and_then(|mut entered| Ok((entered.try_turn(&note)?, entered))) {
                     Ok((true, turnstile)) => return self.hand_over(line, turnstile),
@@ -207,6 +235,30 @@ impl Queue {
         }
     }
 
+    /// Queues for the file that the path names, and then leaves the other place. In the queue of another file one would
+    /// wait for whoever still has that.
+    fn enter(&self, line: &mut Line, leaving: Option<Turnstile>) -> Result<Turnstile, LockError> {
+        let may_stay = |turnstile: &Turnstile| {
+            Ok::<_, LockError>(turnstile.is_reusable() && turnstile.is_current()?)
+        };
+        if let Some(mut turnstile) = leaving {
+            if may_stay(&turnstile)? {
+                turnstile.enter_again()?;
+                return Ok(turnstile);
+            }
+            let mut next = Turnstile::open(&self.path)?;
+            next.enter()?;
+            drop(turnstile);
+            return Ok(next);
+        }
+        let mut turnstile = match line.at_rest.take() {
+            Some(turnstile) if may_stay(&turnstile)? => turnstile,
+            _ => Turnstile::open(&self.path)?,
+        };
+        turnstile.enter()?;
+        Ok(turnstile)
+    }
+
     /// Gives the lock to the first who is still there, or releases it.
     fn hand_over<'q>(
         self: &'q Arc<Self>,
@@ -216,7 +268,8 @@ impl Queue {
         while let Some(first) = line.waiters.pop_front() {
             line.holds += 1;
             drop(line);
-            match first.reply.send(Ok(Held::new(turnstile, self, &first.claim))) {
+            let note = first.claim.note(self.process);
+            match first.reply.send(Ok(Held::new(turnstile, self, note))) {
                 Some(Ok(held)) => match held.into_turnstile() {
                     Some(back) => turnstile = back,
                     None => return,
@@ -226,11 +279,11 @@ impl Queue {
             line = self.line.lock();
             line.holds -= 1;
         }
-        drop(turnstile);
+        line.rest(turnstile);
     }
 
     /// The note is that of whoever is first now. Who is first when the turn comes may be another, of this process too.
-    fn start(self: &Arc<Self>, turnstile: Turnstile, note: Note) -> Result<(), LockError> {
+    fn start(self: &Arc<Self>, turnstile: Turnstile, note: Slip) -> Result<(), LockError> {
         let queue = Arc::clone(self);
         thread::Builder::new()
             .name("lock-wait".into())
@@ -241,7 +294,7 @@ impl Queue {
     }
 
     /// The thread.
-    fn wait(self: Arc<Self>, mut turnstile: Turnstile, note: &Note) {
+    fn wait(self: Arc<Self>, mut turnstile: Turnstile, note: &Slip) {
         let turn = turnstile.wait_turn(note);
         let mut line = self.line.lock();
         line.waiting = false;
@@ -277,6 +330,7 @@ impl Drop for Queue {
 mod tests {
     use super::*;
     use crate::file_lock::FileLock;
+    use crate::refused;
 
     fn claim() -> Claim {
         Claim { level: "slow", intent: OwnerNote::new("web1", "attach", "intent") }
@@ -287,7 +341,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("slow");
         let queue = Queue::new(path.clone(), Weak::new());
-        let held = queue.attempt(claim()).unwrap().unwrap();
+        let held = queue.attempt(&claim()).unwrap().unwrap();
         for _ in 0..2 {
             queue.stand(claim(), Reply::Task(oneshot::channel().0));
         }
@@ -297,26 +351,105 @@ mod tests {
         let next = answer.try_recv().unwrap().unwrap();
         assert_eq!(
             next.ticket(),
-            Some(2),
+            Some(1),
             "the turn of the process is not lost with those who are gone"
         );
         queue.stand(claim(), Reply::Thread(mpsc::sync_channel(1).0));
         drop(next);
         assert!(!FileLock::is_held(&path).unwrap());
-        assert!(queue.attempt(claim()).unwrap().is_some());
+        assert!(queue.attempt(&claim()).unwrap().is_some());
     }
+
+    #[test]
+    fn nobody_queues_for_a_file_that_the_path_names_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let (generation, gone) = (folder.path().join("7"), folder.path().join("gone"));
+        std::fs::create_dir(&generation).unwrap();
+        let path = generation.join("slow");
+        let queue = Queue::new(path.clone(), Weak::new());
+        let held = queue.attempt(&claim()).unwrap().unwrap();
+        let mut stuck = Turnstile::open(&path).unwrap();
+        stuck.enter().unwrap();
+        let stand = || {
+            let (reply, answer) = oneshot::channel();
+            queue.stand(claim(), Reply::Task(reply));
+            answer
+        };
+        let mut first = stand();
+        std::fs::rename(&generation, &gone).unwrap();
+        drop(held);
+        assert!(first.try_recv().unwrap().is_err(), "one who held it queues for it again");
+        std::fs::rename(&gone, &generation).unwrap();
+        stuck.leave();
+        drop(queue.attempt(&claim()).unwrap().unwrap());
+        stuck.enter().unwrap();
+        std::fs::rename(&generation, &gone).unwrap();
+        assert!(stand().try_recv().unwrap().is_err());
+    }
+
+    #[test]
+    fn a_lock_taken_again_opens_nothing_and_is_as_exclusive() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("slow");
+        let queue = Queue::new(path.clone(), Weak::new());
+        drop(queue.attempt(&claim()).unwrap().unwrap());
+        let again = || queue.attempt(&claim());
+        let held = refused::with(libc::SYS_openat, libc::EMFILE, again).unwrap().unwrap();
+        assert!(FileLock::is_held(&path).unwrap());
+        assert!(queue.line.lock().at_rest.is_none(), "it is in use");
+        drop(held);
+        assert!(!FileLock::is_held(&path).unwrap());
+    }
+
+    #[test]
+    fn a_lock_in_a_folder_that_stays_is_not_looked_for_by_its_path_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = Queue::new(folder.path().join("web1"), Weak::new());
+        let again = |level| {
+            let claim = Claim { level, intent: OwnerNote::new("web1", "attach", "intent") };
+            let locked = refused::with(libc::SYS_newfstatat, libc::EIO, || queue.attempt(&claim));
+            locked.is_ok_and(|held| held.is_some())
+        };
+        drop(queue.attempt(&claim()).unwrap().unwrap());
+        for level in ["fast", "gate"] {
+            // What is written into a file late changes it late.
+            let locked = (0..100).any(|_| {
+                drop(queue.attempt(&Claim { level, ..claim() }).unwrap().unwrap());
+                again(level)
+            });
+            assert!(locked, "{level}");
+        }
+        assert!(!again("slow") && !again("monitor"));
+    }
+
+    #[test]
+    fn who_waits_has_the_file_that_was_at_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("slow");
+        let [one, other] = [(); 2].map(|()| Queue::new(path.clone(), Weak::new()));
+        drop(other.attempt(&claim()).unwrap().unwrap());
+        let held = one.attempt(&claim()).unwrap().unwrap();
+        let (reply, answer) = mpsc::sync_channel(1);
+        other.stand(claim(), Reply::Thread(reply));
+        assert!(other.line.lock().at_rest.is_none(), "the one who waits has it");
+        assert!(answer.try_recv().is_err());
+        drop(held);
+        drop(answer.recv().unwrap().unwrap());
+        assert!(other.attempt(&claim()).unwrap().is_some());
+    }
+
     #[test]
     fn a_try_does_not_go_before_those_who_stand_in_line() {
         let folder = tempfile::tempdir().unwrap();
         let queue = Queue::new(folder.path().join("slow"), Weak::new());
         queue.line.lock().waiting = true;
-        assert!(queue.attempt(claim()).unwrap().is_none());
+        assert!(queue.attempt(&claim()).unwrap().is_none());
         let reply = Reply::Task(oneshot::channel().0);
         *queue.line.lock() = Line::default();
         queue.line.lock().waiters.push_back(Waiter { id: 0, claim: claim(), reply });
-        assert!(queue.attempt(claim()).unwrap().is_none());
+        assert!(queue.attempt(&claim()).unwrap().is_none());
         queue.leave(0);
-        assert!(queue.attempt(claim()).unwrap().is_some());
+        assert!(queue.attempt(&claim()).unwrap().is_some());
     }
 
     #[test]
@@ -324,18 +457,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("slow");
         let queue = Queue::new(path.clone(), Weak::new());
-        let held = queue.attempt(claim()).unwrap().unwrap();
+        let held = queue.attempt(&claim()).unwrap().unwrap();
         std::fs::remove_file(&path).unwrap();
-        assert!(queue.attempt(claim()).unwrap().is_none());
+        assert!(queue.attempt(&claim()).unwrap().is_none());
         drop(held);
-        assert!(queue.attempt(claim()).unwrap().is_some());
+        assert!(queue.attempt(&claim()).unwrap().is_some());
     }
 
     #[test]
     fn nobody_looks_past_a_queue_that_somebody_of_this_process_has_the_lock_of() {
         let folder = tempfile::tempdir().unwrap();
         let queue = Queue::new(folder.path().join("slow"), Weak::new());
-        drop(queue.attempt(claim()).unwrap().unwrap());
+        drop(queue.attempt(&claim()).unwrap().unwrap());
         let reply = Reply::Task(oneshot::channel().0);
         queue.line.lock().waiters.push_back(Waiter { id: 0, claim: claim(), reply });
         let looks = |holds, waiting, id| {
@@ -353,11 +486,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("slow");
         let [first, second] = [(); 2].map(|()| Queue::new(path.clone(), Weak::new()));
-        let held = first.attempt(claim()).unwrap().unwrap();
+        let held = first.attempt(&claim()).unwrap().unwrap();
         let (reply, answer) = mpsc::sync_channel(1);
         second.stand(claim(), Reply::Thread(reply));
-        let inode = std::os::unix::fs::MetadataExt::ino(&held.file().metadata().unwrap());
-        crate::interrupted::once_waiting("lock-wait", "OFDLCK", inode);
+        let inode = std::os::unix::fs::MetadataExt::ino(&held.file().found);
+        crate::interrupted::once_waiting("lock-wait", "FLOCK", inode);
         drop(held);
         drop(answer.recv().unwrap().unwrap());
     }
@@ -366,7 +499,7 @@ mod tests {
     fn a_fork_drops_guards_and_waits_though_another_thread_was_in_the_queue() {
         let folder = tempfile::tempdir().unwrap();
         let queue = Queue::new(folder.path().join("slow"), Weak::new());
-        let mut held = queue.attempt(claim()).unwrap();
+        let mut held = queue.attempt(&claim()).unwrap();
         let line = queue.line.lock();
         // SAFETY: the child drops, allocates and makes system calls, which the C library allows after a fork; the alarm
         // ends it where it waits for the mutex that nobody in it will release.

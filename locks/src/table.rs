@@ -1,12 +1,11 @@
 //! All locks that one process has, or waits for, in one store.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use crate::error::LockError;
 use crate::held::Held;
 use crate::owner::{Owner, OwnerNote};
 use crate::queue::{Claim, Queue, Reply};
+use crate::queues::Queues;
 use crate::sync::{Monotonic, Mutex, mpsc, oneshot};
 use crate::turnstile::Sight;
 
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 ///
 /// Waiters of this process are served in the order they came, and processes take turns. While the lock is free nothing
 /// but a few system calls stands between a caller and its lock; a wait costs one thread for each path, however many
-/// wait, and one for all deadlines.
+/// wait, and one for all deadlines. The files of the locks that were used last stay open, some dozens of them.
 ///
 /// # Lock order
 /// The table knows no order: that is what a [`Permit`](crate::Permit) of the level is for. Locks of one level that are
@@ -38,7 +38,7 @@ pub struct LockTable {
 }
 
 pub(crate) struct Shared {
-    queues: Mutex<HashMap<PathBuf, Weak<Queue>>>,
+    queues: Mutex<Queues>,
     clock: Arc<Clock>,
     process: u32,
 }
@@ -79,9 +79,12 @@ impl LockTable {
         intent: OwnerNote,
         deadline: Option<Instant>,
     ) -> Result<Held, LockError> {
-        let queue = self.shared.queue(path)?;
+        let (queue, claim) = (self.shared.queue(path)?, Claim { level, intent });
+        if let Some(held) = queue.attempt(&claim)? {
+            return Ok(held);
+        }
         let (reply, mut answer) = oneshot::channel();
-        let mut wait = Wait::begin(queue, Claim { level, intent }, deadline, Reply::Task(reply));
+        let mut wait = Wait::begin(queue, claim, deadline, Reply::Task(reply));
         let mut alarm = None;
         let answered = poll_fn(|context| {
             if let Poll::Ready(answer) = Pin::new(&mut answer).poll(context) {
@@ -120,9 +123,12 @@ impl LockTable {
         intent: OwnerNote,
         deadline: Option<Instant>,
     ) -> Result<Held, LockError> {
-        let queue = self.shared.queue(path)?;
+        let (queue, claim) = (self.shared.queue(path)?, Claim { level, intent });
+        if let Some(held) = queue.attempt(&claim)? {
+            return Ok(held);
+        }
         let (reply, answer) = mpsc::sync_channel(1);
-        let mut wait = Wait::begin(queue, Claim { level, intent }, deadline, Reply::Thread(reply));
+        let mut wait = Wait::begin(queue, claim, deadline, Reply::Thread(reply));
         while let Some(next) = wait.look() {
             match answer.recv_timeout(next.saturating_duration_since(Monotonic::now())) {
                 Ok(answer) => return answer,
@@ -144,7 +150,7 @@ impl LockTable {
         level: &'static str,
         intent: OwnerNote,
     ) -> Result<Option<Held>, LockError> {
-        self.shared.queue(path)?.attempt(Claim { level, intent })
+        self.shared.queue(path)?.attempt(&Claim { level, intent })
     }
 
     /// Waits for several locks of one level, in the order of their paths whatever the order asked for, so that two
@@ -187,10 +193,11 @@ impl fmt::Debug for LockTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A fork may have copied the mutex while another thread had it.
         let is_ours = self.shared.process == std::process::id();
-        let locks = is_ours.then(|| self.shared.queues.lock().len());
+        let (locks, kept) = is_ours.then(|| self.shared.queues.lock().count()).unzip();
         f.debug_struct("LockTable")
             .field("process", &self.shared.process)
             .field("locks", &locks)
+            .field("kept", &kept)
             .finish_non_exhaustive()
     }
 }
@@ -200,22 +207,19 @@ impl Shared {
         if self.process != std::process::id() {
             return Err(LockError::Forked { path: path.to_owned() });
         }
-        let path = absolute(path)?;
-        let mut queues = self.queues.lock();
-        if let Some(queue) = queues.get(&path).and_then(Weak::upgrade) {
-            return Ok(queue);
+        if let Some(kept) = self.queues.lock().find_kept(path) {
+            return Ok(kept);
         }
-        let queue = Queue::new(path.clone(), Arc::downgrade(self));
-        queues.insert(path, Arc::downgrade(&queue));
+        let path = absolute(path)?;
+        let make = |path| Queue::new(path, Arc::downgrade(self));
+        let (queue, over) = self.queues.lock().find_or_keep(path, make);
+        drop(over);
         Ok(queue)
     }
 
-    /// The queue of this path is gone, unless there is a new one already.
+    /// The queue of this path is gone.
     pub(crate) fn forget(&self, path: &Path) {
-        let mut queues = self.queues.lock();
-        if queues.get(path).is_some_and(|queue| queue.strong_count() == 0) {
-            queues.remove(path);
-        }
+        self.queues.lock().forget(path);
     }
 }
 
@@ -286,19 +290,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_forgets_locks_that_nobody_has_or_wants() {
+    fn a_table_at_rest_has_few_files_open_and_knows_no_others() {
         let folder = tempfile::tempdir().unwrap();
         let table = LockTable::new();
-        for name in ["one", "two"] {
-            let held = table.try_acquire(
-                &folder.path().join(name),
-                "slow",
-                OwnerNote::new("web1", "attach", "intent"),
-            );
-            assert_eq!(table.shared.queues.lock().len(), 1);
+        for number in 0..200 {
+            let path = folder.path().join(number.to_string());
+            let intent = OwnerNote::new("web1", "attach", "intent");
+            let held = table.try_acquire(&path, "slow", intent).unwrap();
+            assert_eq!(table.shared.queues.lock().count().0, 1);
             drop(held);
         }
-        assert!(table.shared.queues.lock().is_empty());
+        let (used, kept) = table.shared.queues.lock().count();
+        assert_eq!(used, 0);
+        let files = std::fs::read_dir("/proc/self/fd").unwrap();
+        let is_ours = |path: PathBuf| path.starts_with(folder.path());
+        let open = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        assert_eq!(open.filter(|path| is_ours(path.clone())).count(), kept);
+        assert!(kept < 100);
+        drop(table);
+        let open = std::fs::read_dir("/proc/self/fd").unwrap();
+        let open = open.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        assert_eq!(open.filter(|path| is_ours(path.clone())).count(), 0);
     }
 
     #[test]
@@ -310,7 +322,7 @@ mod tests {
             let intent = OwnerNote::new("web1", "attach", "intent");
             Claim { level: "slow", intent }
         };
-        let _held = queue.attempt(claim()).unwrap();
+        let _held = queue.attempt(&claim()).unwrap();
         let reply = Reply::Task(oneshot::channel().0);
         let mut wait = Wait::begin(Arc::clone(&queue), claim(), None, reply);
         assert_eq!((wait.next_look, queue.length()), (wait.since + PATIENCE, 1));

@@ -1,27 +1,31 @@
 //! The queue in front of a file lock, across processes.
 //!
 //! A bare flock does not hand over: who releases it in a loop takes it again before the woken waiter has run, and a
-//! waiter was seen overtaken thousands of times. Here everybody draws a ticket and waits for all earlier ones. All of
-//! it lives in one file, so that unlinking the file ends queue and lock together:
+//! waiter was seen overtaken thousands of times. Here everybody who has to wait draws a ticket and waits for all earlier
+//! ones. All of it lives in one file, so that unlinking the file ends queue and lock together:
 //!
 //! ```text
+//! pass     nobody's ticket is in use, and the flock is free: locked without a ticket
 //! enter    ticket := counter in the page + 1, atomically
 //!          open-file-description write lock on byte BASE + ticket      "ticket is in use"
 //! turn     read lock on bytes [BASE + 1, BASE + ticket), given back at once: granted when no earlier one is in use
-//! lock     note of the next one; flock, which alone excludes; then compare fstat with stat; where they differ, enter the new file
+//! lock     note of the next one; flock, which alone excludes; then compare what is locked with what the path names;
+//!          where they differ, enter the new file
 //! unlock   notes cleared, flock released, byte released
 //! ```
 //!
 //! * A waiter that dies takes its byte with it, so the queue closes up by itself.
-//! * Who drew a ticket and has not locked its byte yet may be passed by later ones: at most by those in the queue, since
-//!   who comes again draws a later ticket. So nobody is overtaken more often than there are others.
+//! * Who passes goes before nobody whose byte is locked. Who drew a ticket and has not locked its byte yet, which are two
+//!   steps that follow one another, is not seen by those who pass and by later ones.
 //! * The byte cannot be locked while a later one looks at it (its read lock covers the byte). Then a new ticket is drawn
 //!   instead of waiting, since the one who looks could be stopped.
 //! * A stopped waiter holds up the queue behind it, though the lock is free. [`Sight`] lets waiters find that out, and
 //!   [`Turnstile::overtake`] goes past. The flock still excludes.
 //!
-//! These record locks belong to an open file description, not to a process: they do not fall when some other
-//! descriptor of the file is closed, and threads exclude each other by them. Flock and record locks do not see each other.
+//! Flock and bytes belong to an open file description, not to a process: they do not fall when some other
+//! descriptor of the file is closed, and threads exclude each other by them. They do not see each other. Within one
+//! description nothing excludes, so a description has one [`Turnstile`], which is in one place at a time. One that has
+//! left stays open, to be used again: most of what a lock costs is to open and to map its file.
 
 use std::io;
 use std::ops::Range;
@@ -31,89 +35,157 @@ use std::path::Path;
 use crate::error::LockError;
 use crate::file_lock::LockFile;
 use crate::kernel_locks::KernelLocks;
+use crate::note::Slip;
 use crate::owner;
-use crate::page::{Note, Page, Snapshot, Whose};
-use crate::sync::kernel::{self, Record};
+use crate::page::{Page, Snapshot, Whose};
+use crate::process::fork;
+use crate::sync::kernel::{self, Names, Record};
 
 /// Where the bytes of the tickets begin: far behind the page, so that they can never be mistaken for locks on content.
 const BASE: i64 = 1 << 40;
 
-/// A place in the queue of one lock file; and, from a granted turn on, the lock. When dropped it leaves: unlocks and
-/// gives up the ticket, in the process that entered; in a forked child it only closes (R20).
+/// Whether the folder of a lock file can be renamed with the file in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Folder {
+    /// No. The file loses its name only as it is unlinked, which shows in the file.
+    Stays,
+    /// Yes, which does not show in the file.
+    Moves,
+}
+
+/// An open lock file; a place in its queue; and, from a granted turn on, the lock. When dropped it leaves: unlocks and
+/// gives up the ticket, in the process that opened it; in a forked child it only closes (R20).
 #[derive(Debug)]
 pub(crate) struct Turnstile {
     file: LockFile,
     page: Page,
     ticket: Option<u64>,
     locked: bool,
+    removed: bool,
     process: u32,
+    forks: u64,
+    /// The names of the file from before the path was last seen to be one of them.
+    confirmed: Option<Names>,
 }
 
 impl Turnstile {
-    /// Queues. The file is made where it is missing. Never waits.
-    pub(crate) fn enter(path: &Path) -> Result<Self, LockError> {
-        let mut turnstile = Self::open(path)?;
+    /// Opens the file, which is made where it is missing.
+    pub(crate) fn open(path: &Path) -> Result<Self, LockError> {
+        let forks = fork::count();
+        let file = LockFile::open(path)?;
+        let page = Page::map(&file.file, file.found.len()).map_err(|source| file.error(source))?;
+        let page = page.ok_or_else(|| LockError::Foreign { path: path.to_owned() })?;
+        let process = std::process::id();
+        let (ticket, locked, removed, confirmed) = (None, false, false, None);
+        Ok(Self { file, page, ticket, locked, removed, process, forks, confirmed })
+    }
+
+    /// Whether it may be used for a lock of later: a child that was forked since has the description too, and would keep
+    /// the lock if this process were killed.
+    pub(crate) fn is_reusable(&self) -> bool {
+        !self.removed && self.forks == fork::count()
+    }
+
+    /// Whether the path still names the file.
+    pub(crate) fn is_current(&self) -> Result<bool, LockError> {
+        self.file.is_current()
+    }
+
+    /// Locks if the lock is free and nobody queues for it. Never waits.
+    pub(crate) fn pass(&mut self, note: &Slip, folder: Folder) -> Result<bool, LockError> {
         loop {
-            let ticket = turnstile.page.draw();
-            if turnstile.byte_lock(Record::Write, ticket)? {
-                turnstile.ticket = Some(ticket);
-                return Ok(turnstile);
+            if self.nobody_queues()? && self.try_lock(note)? {
+                if self.confirm(folder)? {
+                    return Ok(true);
+                }
+            } else if self.is_current()? {
+                return Ok(false);
             }
+            *self = Self::open(&self.file.path)?;
         }
+    }
+
+    /// Queues. Never waits.
+    pub(crate) fn enter(&mut self) -> Result<(), LockError> {
+        self.ticket = Some(self.draw()?);
+        Ok(())
+    }
+
+    /// Leaves, and queues anew; but not before it has its new place in the queue.
+    pub(crate) fn enter_again(&mut self) -> Result<(), LockError> {
+        let ticket = self.draw()?;
+        self.leave();
+        self.ticket = Some(ticket);
+        Ok(())
     }
 
     /// Locks without queueing, if the lock is free.
-    pub(crate) fn overtake(path: &Path, note: &Note) -> Result<Option<Self>, LockError> {
+    pub(crate) fn overtake(path: &Path, note: &Slip) -> Result<Option<Self>, LockError> {
         let mut turnstile = Self::open(path)?;
-        turnstile.page.write(Whose::Next, Some(note));
-        if !turnstile.file.try_lock()? {
-            return Ok(None);
-        }
-        Ok(turnstile.confirm()?.then_some(turnstile))
+        let is_taken = turnstile.try_lock(note)? && turnstile.confirm(Folder::Moves)?;
+        Ok(is_taken.then_some(turnstile))
     }
 
     /// Locks if it is this one's turn and the lock is free. Never waits.
-    pub(crate) fn try_turn(&mut self, note: &Note) -> Result<bool, LockError> {
+    pub(crate) fn try_turn(&mut self, note: &Slip) -> Result<bool, LockError> {
         loop {
-            if !self.may_pass()? {
+            if !self.may_pass()? || !self.try_lock(note)? {
                 return Ok(false);
             }
-            self.page.write(Whose::Next, Some(note));
-            if !self.file.try_lock()? {
-                return Ok(false);
-            }
-            if self.confirm()? {
+            if self.confirm(Folder::Moves)? {
                 return Ok(true);
             }
-            *self = Self::enter(&self.file.path)?;
+            self.enter_anew()?;
         }
     }
 
     /// Waits for its turn and the lock; parks the thread.
-    pub(crate) fn wait_turn(&mut self, note: &Note) -> Result<(), LockError> {
+    pub(crate) fn wait_turn(&mut self, note: &Slip) -> Result<(), LockError> {
         loop {
             self.wait_to_pass()?;
-            self.page.write(Whose::Next, Some(note));
+            self.page.write(Whose::Next, note);
             self.file.lock()?;
-            if self.confirm()? {
+            self.locked = true;
+            if self.confirm(Folder::Moves)? {
                 return Ok(());
             }
-            *self = Self::enter(&self.file.path)?;
+            self.enter_anew()?;
         }
     }
 
     /// Stores the note of the holder, which this one is, in this process.
-    pub(crate) fn write(&self, note: &Note) {
+    pub(crate) fn write(&self, note: &Slip) {
         debug_assert!(self.locked && self.is_ours());
-        self.page.write(Whose::Holder, Some(note));
+        self.page.write(Whose::Holder, note);
     }
 
     /// Unlinks the file, which this one has locked. The caller then drops it; waiters find another file or none.
-    pub(crate) fn unlink(&self) -> Result<(), LockError> {
-        if self.locked && self.is_ours() { self.file.unlink() } else { Ok(()) }
+    pub(crate) fn unlink(&mut self) -> Result<(), LockError> {
+        if !self.locked || !self.is_ours() {
+            return Ok(());
+        }
+        self.removed = true;
+        self.file.unlink()
     }
 
-    /// Whether this process is the one that entered, and not a fork of it.
+    /// Unlocks and gives up the ticket. The file stays open. The notes go first, so that no reader finds one of someone
+    /// who has released.
+    pub(crate) fn leave(&mut self) {
+        if self.locked {
+            self.page.write(Whose::Next, &Slip::CLEARED);
+            self.page.write(Whose::Holder, &Slip::CLEARED);
+            self.file.unlock();
+            self.locked = false;
+        }
+        // By an explicit unlock, because a child between fork and exec has the same description.
+        if let Some(ticket) = self.ticket.take()
+            && let Err(error) = self.byte_lock(Record::Unlock, ticket)
+        {
+            tracing::error!(path = %self.file.path.display(), %error, "a ticket could not be given up");
+        }
+    }
+
+    /// Whether this process is the one that opened it, and not a fork of it.
     pub(crate) fn is_ours(&self) -> bool {
         self.process == std::process::id()
     }
@@ -128,31 +200,68 @@ impl Turnstile {
         self.ticket
     }
 
-    fn open(path: &Path) -> Result<Self, LockError> {
-        let file = LockFile::open(path)?;
-        let page = Page::map(&file.file).map_err(|source| file.error(source))?;
-        let page = page.ok_or_else(|| LockError::Foreign { path: path.to_owned() })?;
-        Ok(Self { file, page, ticket: None, locked: false, process: std::process::id() })
+    /// Locks if the lock is free. Who is stopped before it has said so is found by its note.
+    fn try_lock(&mut self, note: &Slip) -> Result<bool, LockError> {
+        self.page.write(Whose::Next, note);
+        self.locked = self.file.try_lock()?;
+        Ok(self.locked)
     }
 
     /// The flock is held: of the file the path names? Where it is not, the flock is of no use and is released.
-    fn confirm(&mut self) -> Result<bool, LockError> {
-        self.locked = true;
-        if self.file.is_current()? {
+    fn confirm(&mut self, folder: Folder) -> Result<bool, LockError> {
+        if self.is_still_named(folder)? {
             self.page.grant();
             return Ok(true);
         }
-        self.release();
+        self.leave();
         Ok(false)
+    }
+
+    /// As [`Turnstile::is_current`], without a look at the path where that cannot have changed: the file has neither been
+    /// given nor lost a name since the path was one of them. Their number alone does not say that, for a copy of the
+    /// folder may be made of links.
+    fn is_still_named(&mut self, folder: Folder) -> Result<bool, LockError> {
+        let names = match self.confirmed {
+            Some(confirmed) if folder == Folder::Stays => {
+                let names = self.file.names()?;
+                if names == confirmed {
+                    return Ok(true);
+                }
+                names
+            }
+            _ => Names::of(&self.file.found),
+        };
+        let is_current = self.is_current()?;
+        self.confirmed = is_current.then_some(names);
+        Ok(is_current)
+    }
+
+    /// Queues for the file that the path names now.
+    fn enter_anew(&mut self) -> Result<(), LockError> {
+        *self = Self::open(&self.file.path)?;
+        self.enter()
+    }
+
+    /// A ticket, of which the byte is locked.
+    fn draw(&self) -> Result<u64, LockError> {
+        loop {
+            let ticket = self.page.draw();
+            if self.byte_lock(Record::Write, ticket)? {
+                return Ok(ticket);
+            }
+        }
+    }
+
+    /// Whether no ticket is in use but its own.
+    fn nobody_queues(&self) -> Result<bool, LockError> {
+        kernel::is_free(&self.file.file, &(BASE..i64::MAX))
+            .map_err(|source| self.file.error(source))
     }
 
     /// Whether all earlier tickets are given up.
     fn may_pass(&self) -> Result<bool, LockError> {
         let Some(earlier) = self.earlier()? else { return Ok(true) };
-        let file = &self.file.file;
-        let passed = kernel::try_record(file, Record::Read, &earlier)
-            .and_then(|passed| Ok(passed && kernel::try_record(file, Record::Unlock, &earlier)?));
-        passed.map_err(|source| self.file.error(source))
+        kernel::is_free(&self.file.file, &earlier).map_err(|source| self.file.error(source))
     }
 
     /// Waits until all earlier tickets are given up; parks the thread.
@@ -182,28 +291,12 @@ impl Turnstile {
         let range = byte(from).zip(byte(to)).map(|(start, end)| start..end);
         range.ok_or_else(|| self.file.error(io::ErrorKind::InvalidData.into()))
     }
-
-    /// The notes go first, so that no reader finds one of someone who has released.
-    fn release(&mut self) {
-        if self.locked {
-            self.page.write(Whose::Next, None);
-            self.page.write(Whose::Holder, None);
-            self.file.unlock();
-            self.locked = false;
-        }
-        // By an explicit unlock, because a child between fork and exec has the same description.
-        if let Some(ticket) = self.ticket.take()
-            && let Err(error) = self.byte_lock(Record::Unlock, ticket)
-        {
-            tracing::error!(path = %self.file.path.display(), %error, "a ticket could not be given up");
-        }
-    }
 }
 
 impl Drop for Turnstile {
     fn drop(&mut self) {
         if self.is_ours() {
-            self.release();
+            self.leave();
         }
     }
 }
@@ -244,18 +337,19 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::file_lock::FileLock;
     use crate::owner::Owner;
     use crate::process::ProcessId;
 
-    fn note() -> Note {
-        Note {
-            process: ProcessId::current(),
-            since: SystemTime::now(),
-            level: "fast".into(),
-            domain: "web1".into(),
-            verb: "attach".into(),
-            stage: "intent".into(),
-        }
+    fn note() -> Slip {
+        let texts = ["fast", "web1", "attach", "intent"];
+        Slip::new(ProcessId::current(), SystemTime::now(), texts)
+    }
+
+    fn enter(path: &Path) -> Turnstile {
+        let mut turnstile = Turnstile::open(path).unwrap();
+        turnstile.enter().unwrap();
+        turnstile
     }
 
     fn place() -> (tempfile::TempDir, PathBuf) {
@@ -267,7 +361,7 @@ mod tests {
     #[test]
     fn turns_are_in_the_order_of_the_tickets() {
         let (_folder, path) = place();
-        let [mut first, mut second, mut third] = [(); 3].map(|()| Turnstile::enter(&path).unwrap());
+        let [mut first, mut second, mut third] = [(); 3].map(|()| enter(&path));
         assert!(!third.try_turn(&note()).unwrap());
         assert!(first.try_turn(&note()).unwrap());
         assert!(!second.try_turn(&note()).unwrap());
@@ -281,7 +375,7 @@ mod tests {
     #[test]
     fn who_has_locked_and_not_yet_said_so_is_known() {
         let (_folder, path) = place();
-        let mut turnstile = Turnstile::enter(&path).unwrap();
+        let mut turnstile = enter(&path);
         assert!(turnstile.try_turn(&note()).unwrap());
         assert_eq!(Owner::of(&path).unwrap().map(|owner| owner.verb), Some("attach".to_owned()));
     }
@@ -289,8 +383,8 @@ mod tests {
     #[test]
     fn who_is_about_to_lock_is_not_the_owner() {
         let (_folder, path) = place();
-        let mut turnstile = Turnstile::enter(&path).unwrap();
-        turnstile.page.write(Whose::Next, Some(&note()));
+        let mut turnstile = enter(&path);
+        turnstile.page.write(Whose::Next, &note());
         assert_eq!(Owner::of(&path).unwrap(), None);
         assert!(turnstile.try_turn(&note()).unwrap());
     }
@@ -298,7 +392,7 @@ mod tests {
     #[test]
     fn a_place_given_up_closes_the_queue() {
         let (_folder, path) = place();
-        let [first, mut second] = [(); 2].map(|()| Turnstile::enter(&path).unwrap());
+        let [first, mut second] = [(); 2].map(|()| enter(&path));
         drop(first);
         assert!(second.try_turn(&note()).unwrap());
     }
@@ -306,11 +400,11 @@ mod tests {
     #[test]
     fn a_place_in_the_queue_of_a_removed_file_is_one_in_that_of_the_next() {
         let (_folder, path) = place();
-        let [mut first, mut second] = [(); 2].map(|()| Turnstile::enter(&path).unwrap());
+        let [mut first, mut second] = [(); 2].map(|()| enter(&path));
         assert!(first.try_turn(&note()).unwrap());
         first.unlink().unwrap();
         drop(first);
-        let mut third = Turnstile::enter(&path).unwrap();
+        let mut third = enter(&path);
         assert!(third.try_turn(&note()).unwrap());
         assert!(!second.try_turn(&note()).unwrap(), "it would hold a file that nobody sees");
         drop(third);
@@ -324,13 +418,70 @@ mod tests {
         let looking = Turnstile::open(&path).unwrap();
         let bytes = looking.bytes(1, 9).unwrap();
         assert!(kernel::try_record(&looking.file.file, Record::Read, &bytes).unwrap());
-        assert_eq!(Turnstile::enter(&path).unwrap().ticket(), Some(9));
+        assert_eq!(enter(&path).ticket(), Some(9));
+    }
+
+    #[test]
+    fn nobody_passes_one_with_a_ticket() {
+        let (_folder, path) = place();
+        let [mut first, mut second] = [(); 2].map(|()| Turnstile::open(&path).unwrap());
+        assert!(first.pass(&note(), Folder::Stays).unwrap());
+        assert!(!second.pass(&note(), Folder::Stays).unwrap(), "both have it");
+        second.enter().unwrap();
+        first.leave();
+        assert!(!first.pass(&note(), Folder::Stays).unwrap(), "the second was there before");
+        assert!(second.try_turn(&note()).unwrap());
+        second.leave();
+        assert!(first.pass(&note(), Folder::Stays).unwrap());
+    }
+
+    #[test]
+    fn who_leaves_to_queue_again_has_its_new_place_before_it_has_left() {
+        let (_folder, path) = place();
+        let [mut first, mut second] = [(); 2].map(|()| Turnstile::open(&path).unwrap());
+        assert!(first.pass(&note(), Folder::Stays).unwrap());
+        first.enter_again().unwrap();
+        assert!(!second.pass(&note(), Folder::Stays).unwrap());
+        assert!(first.try_turn(&note()).unwrap(), "its own places do not hold it up");
+        second.enter().unwrap();
+        first.enter_again().unwrap();
+        assert!(!first.try_turn(&note()).unwrap());
+        assert!(second.try_turn(&note()).unwrap());
+    }
+
+    #[test]
+    fn a_place_that_was_removed_or_was_open_at_a_fork_is_not_used_again() {
+        let (_folder, path) = place();
+        let mut turnstile = Turnstile::open(&path).unwrap();
+        turnstile.forks = turnstile.forks.wrapping_sub(1);
+        assert!(!turnstile.is_reusable());
+        while !turnstile.is_reusable() {
+            turnstile = Turnstile::open(&path).unwrap();
+        }
+        assert!(turnstile.pass(&note(), Folder::Moves).unwrap());
+        turnstile.unlink().unwrap();
+        assert!(!turnstile.is_reusable());
+    }
+
+    #[test]
+    fn a_queue_that_cannot_be_asked_about_is_an_error_and_not_empty() {
+        let (_folder, path) = place();
+        let mut turnstile = Turnstile::open(&path).unwrap();
+        assert!(turnstile.pass(&note(), Folder::Stays).unwrap());
+        turnstile.leave();
+        for number in [libc::SYS_fcntl, libc::SYS_fstat, libc::SYS_flock] {
+            let passed =
+                crate::refused::with(number, libc::EIO, || turnstile.pass(&note(), Folder::Stays));
+            assert!(passed.is_err(), "system call {number}");
+            turnstile.leave();
+        }
+        assert!(!FileLock::is_held(&path).unwrap());
     }
 
     #[test]
     fn going_past_the_queue_does_not_go_past_the_lock() {
         let (_folder, path) = place();
-        let _stopped = Turnstile::enter(&path).unwrap();
+        let _stopped = enter(&path);
         let holder = Turnstile::overtake(&path, &note()).unwrap().unwrap();
         assert!(Turnstile::overtake(&path, &note()).unwrap().is_none());
         drop(holder);
@@ -347,7 +498,7 @@ mod tests {
                 .is_some_and(|(now, earlier)| now.is_stuck_since(&earlier))
         };
         assert!(Sight::of(&path).unwrap().is_none());
-        let mut turnstile = Turnstile::enter(&path).unwrap();
+        let mut turnstile = enter(&path);
         let waiting = Sight::of(&path).unwrap();
         assert!(stuck(&waiting));
         assert!(turnstile.try_turn(&note()).unwrap());
@@ -361,8 +512,8 @@ mod tests {
     #[test]
     fn tickets_are_where_processes_of_other_versions_look_for_them() {
         let (_folder, path) = place();
-        let turnstile = Turnstile::enter(&path).unwrap();
-        let inode = turnstile.file().metadata().unwrap().ino();
+        let turnstile = enter(&path);
+        let inode = turnstile.file().found.ino();
         let line = format!(":{inode} 1099511627777 1099511627777");
         assert!(std::fs::read_to_string("/proc/locks").unwrap().contains(&line));
     }

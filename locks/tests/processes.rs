@@ -72,6 +72,22 @@ fn role() {
                 std::thread::park();
             }
         }
+        "worker" => {
+            drop(table.acquire_blocking(&path, "fast", note("start"), None).unwrap());
+            // SAFETY: the child makes system calls only.
+            let pid = unsafe { libc::fork() };
+            if pid == 0 {
+                loop {
+                    // SAFETY: no memory is involved.
+                    unsafe { libc::pause() };
+                }
+            }
+            let _held = table.acquire_blocking(&path, "fast", note("start"), None).unwrap();
+            say(&format!("child {pid}"));
+            loop {
+                std::thread::park();
+            }
+        }
         "time-out" => {
             let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
             let time_out = || {
@@ -171,8 +187,13 @@ impl Other {
 
     fn stop(&self) {
         self.signal(libc::SIGSTOP);
-        let process = ProcessId::of(self.child.id()).unwrap().unwrap();
-        until(|| process.is_stopped());
+        // All of its threads: one that waits for the lock may be given it until it is stopped itself.
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let is_stopped = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(task.unwrap().path().join("stat"));
+            stat.is_ok_and(|stat| stat.rsplit_once(") ").unwrap().1.starts_with('T'))
+        };
+        until(|| std::fs::read_dir(&tasks).unwrap().all(is_stopped));
     }
 
     fn kill(&mut self) {
@@ -196,11 +217,11 @@ fn until(mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// How many wait in the queue of this lock file.
+/// How many wait in the queue of this lock file: the first for the flock, the others for their turn.
 fn queued(lock: &Path) -> usize {
     let place = format!(":{} ", std::fs::metadata(lock).unwrap().ino());
     let locks = std::fs::read_to_string("/proc/locks").unwrap();
-    locks.lines().filter(|line| line.contains("-> OFDLCK") && line.contains(&place)).count()
+    locks.lines().filter(|line| line.contains("-> ") && line.contains(&place)).count()
 }
 
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -270,6 +291,19 @@ fn a_child_before_its_exec_keeps_the_lock_of_its_killed_parent_and_the_owner_is_
     drop(LockTable::new().acquire_blocking(&path, "slow", note("stop"), late()).unwrap());
     // SAFETY: the pid of the child above, which runs until this kill.
     assert_eq!(unsafe { libc::kill(child, libc::SIGKILL) }, 0);
+}
+
+#[test]
+fn a_worker_forked_before_a_lock_was_taken_does_not_keep_it() {
+    let (_folder, path) = place();
+    let mut other = Other::start("worker", &path);
+    let worker: libc::pid_t = other.hear("child").parse().unwrap();
+    assert!(FileLock::is_held(&path).unwrap());
+    other.kill();
+    let is_held = FileLock::is_held(&path).unwrap();
+    // SAFETY: the pid of the worker above, which runs until this kill.
+    assert_eq!(unsafe { libc::kill(worker, libc::SIGKILL) }, 0);
+    assert!(!is_held, "its parent is dead");
 }
 
 #[test]

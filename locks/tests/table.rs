@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "the steps around a test are part of it")]
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -381,4 +382,83 @@ fn all_who_wait_learn_that_the_folder_is_gone() {
     for wait in waits {
         assert!(matches!(block_on(wait), Err(LockError::Io { .. })));
     }
+}
+
+/// A table that has locked the file once, and keeps it open.
+fn that_knows(path: &Path, level: &'static str) -> LockTable {
+    let table = LockTable::new();
+    for _ in 0..3 {
+        drop(table.try_acquire(path, level, note()).unwrap().unwrap());
+    }
+    table
+}
+
+#[test]
+fn a_lock_known_from_before_is_the_one_that_others_see_after_a_removal() {
+    for level in ["fast", "slow"] {
+        let (_folder, path) = place();
+        let (table, other) = (that_knows(&path, level), LockTable::new());
+        other.try_acquire(&path, level, note()).unwrap().unwrap().remove().unwrap();
+        let held = other.try_acquire(&path, level, note()).unwrap().unwrap();
+        assert!(table.try_acquire(&path, level, note()).unwrap().is_none());
+        let mut wait = pin!(table.acquire(&path, level, note(), None));
+        assert!(poll(wait.as_mut()).is_pending());
+        drop(held);
+        drop(block_on(wait).unwrap());
+    }
+}
+
+#[test]
+fn a_lock_known_from_before_whose_file_has_another_name_by_now_is_looked_for() {
+    let (folder, path) = place();
+    let (table, other) = (that_knows(&path, "fast"), LockTable::new());
+    let (copy, changed) =
+        (folder.path().join("copy"), |path: &Path| path.metadata().unwrap().ctime_nsec());
+    let before = changed(&path);
+    // The clock that changes are marked by moves in steps.
+    loop {
+        std::fs::hard_link(&path, &copy).unwrap();
+        if changed(&path) != before {
+            break;
+        }
+        std::fs::remove_file(&copy).unwrap();
+    }
+    other.try_acquire(&path, "fast", note()).unwrap().unwrap().remove().unwrap();
+    let _held = other.try_acquire(&path, "fast", note()).unwrap().unwrap();
+    assert!(table.try_acquire(&path, "fast", note()).unwrap().is_none(), "two hold it");
+}
+
+#[test]
+fn a_lock_known_from_before_whose_folder_was_renamed_is_gone_whoever_still_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (generation, gone) = (folder.path().join("7"), folder.path().join("gone"));
+    std::fs::create_dir(&generation).unwrap();
+    let path = generation.join("slow");
+    let (table, other) = (that_knows(&path, "slow"), LockTable::new());
+    std::fs::rename(&generation, &gone).unwrap();
+    let is_gone = |result| matches!(result, Err(LockError::Io { .. }));
+    assert!(is_gone(table.try_acquire(&path, "slow", note())));
+    let table = that_knows(&gone.join("slow"), "slow");
+    let _stuck = other.try_acquire(&gone.join("slow"), "slow", note()).unwrap().unwrap();
+    std::fs::rename(&gone, &generation).unwrap();
+    assert!(is_gone(table.try_acquire(&gone.join("slow"), "slow", note())));
+    assert!(is_gone(table.acquire_blocking(&gone.join("slow"), "slow", note(), late()).map(Some)));
+    std::fs::create_dir(&gone).unwrap();
+    assert!(table.try_acquire(&gone.join("slow"), "slow", note()).unwrap().is_some());
+}
+
+#[test]
+fn a_wait_for_a_lock_whose_folder_is_renamed_meanwhile_ends_and_the_next_one_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let generation = folder.path().join("7");
+    std::fs::create_dir(&generation).unwrap();
+    let path = generation.join("slow");
+    let (table, other) = (that_knows(&path, "slow"), LockTable::new());
+    let held = other.try_acquire(&path, "slow", note()).unwrap().unwrap();
+    let mut first = Box::pin(table.acquire(&path, "slow", note(), None));
+    assert!(poll(first.as_mut()).is_pending());
+    std::fs::rename(&generation, folder.path().join("gone")).unwrap();
+    drop(held);
+    assert!(matches!(block_on(first), Err(LockError::Io { .. })));
+    assert!(matches!(table.try_acquire(&path, "slow", note()), Err(LockError::Io { .. })));
 }

@@ -42,7 +42,7 @@ impl SharedWord {
 pub(crate) mod kernel {
     use std::cell::RefCell;
     use std::collections::BTreeSet;
-    use std::fs::{File, Metadata};
+    use std::fs::File;
     use std::io;
     use std::ops::Range;
     use std::os::unix::fs::MetadataExt;
@@ -52,7 +52,7 @@ pub(crate) mod kernel {
 
     use crate::kernel;
 
-    pub(crate) use crate::kernel::Record;
+    pub(crate) use crate::kernel::{Names, Record};
 
     /// The calls that wait are replaced by tries, of which these are the types.
     const _: fn(&File) -> io::Result<()> = kernel::lock;
@@ -108,9 +108,7 @@ pub(crate) mod kernel {
             Record::Write => {
                 call("takes a ticket's byte", || kernel::try_record(file, record, bytes))
             }
-            Record::Read => {
-                call("looks at earlier tickets", || kernel::try_record(file, record, bytes))
-            }
+            Record::Read => call("takes bytes to read", || kernel::try_record(file, record, bytes)),
             Record::Unlock => change("gives up bytes", || kernel::try_record(file, record, bytes)),
         }
     }
@@ -127,7 +125,15 @@ pub(crate) mod kernel {
         })
     }
 
-    pub(crate) fn look_at(path: &Path) -> io::Result<Metadata> {
+    pub(crate) fn is_free(file: &File, bytes: &Range<i64>) -> io::Result<bool> {
+        call("looks for tickets", || kernel::is_free(file, bytes))
+    }
+
+    pub(crate) fn names(file: &File) -> io::Result<Names> {
+        call("counts the file's names", || kernel::names(file))
+    }
+
+    pub(crate) fn look_at(path: &Path) -> io::Result<(u64, u64)> {
         call("looks at what the path names", || kernel::look_at(path))
     }
 

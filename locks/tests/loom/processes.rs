@@ -48,6 +48,35 @@ fn who_waits_for_a_file_that_is_removed_gets_one_that_others_see() {
 }
 
 #[test]
+fn a_file_kept_open_and_removed_meanwhile_is_not_locked_for_others() {
+    let place = Place::new();
+    explore("locks-kept-file-against-removal", 3, Bound::Preemptions(3), move || {
+        let (path, room) = (place.fresh(), Room::new());
+        let (one, other) = (LockTable::new(), LockTable::new());
+        let attempt = |table: &LockTable| table.try_acquire(&path, "fast", note()).unwrap();
+        [&one, &other].into_iter().for_each(|table| drop(attempt(table)));
+        let remover = thread::spawn({
+            let (path, room, other) = (path.clone(), room.clone(), other.clone());
+            move || {
+                if let Some(held) = other.try_acquire(&path, "fast", note()).unwrap() {
+                    held.remove().unwrap();
+                }
+                if let Some(held) = other.try_acquire(&path, "fast", note()).unwrap() {
+                    room.visit(held);
+                }
+            }
+        });
+        if let Some(held) = attempt(&one) {
+            assert!(FileLock::is_held(&path).unwrap(), "others see no lock");
+            room.visit(held);
+        }
+        remover.join().unwrap();
+        assert_at_rest(&one, &path);
+        assert_at_rest(&other, &path);
+    });
+}
+
+#[test]
 fn who_goes_past_a_stuck_queue_and_who_was_next_do_not_meet() {
     let place = Place::new();
     explore("locks-overtake-against-turn", 3, Bound::Preemptions(2), move || {
