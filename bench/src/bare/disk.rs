@@ -31,7 +31,7 @@ impl Disk {
         let file = file.display();
         Self {
             add_node: format!(
-                r#"{{"execute":"blockdev-add","arguments":{{"driver":"raw","node-name":"{node}","file":{{"driver":"file","filename":"{file}"}}}}}}"#
+                r#"{{"execute":"blockdev-add","arguments":{{"driver":"file","node-name":"{node}","filename":"{file}"}}}}"#
             ),
             add_device: format!(
                 r#"{{"execute":"device_add","arguments":{{"id":"{id}","drive":"{node}",{place}}}}}"#

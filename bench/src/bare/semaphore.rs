@@ -10,15 +10,18 @@ use super::Result;
 pub struct Semaphore(c_int);
 
 impl Semaphore {
-    /// Makes one that nobody holds.
+    /// Makes one that nobody holds. Where this user may, in a namespace of this process and of those that it starts, with which it
+    /// ends however they end.
     ///
     /// # Errors
     /// The kernel has no more of them.
     pub fn create() -> Result<Self> {
+        // SAFETY: no memory of ours is touched. Who may not is given a semaphore all the same.
+        let _ = unsafe { libc::unshare(libc::CLONE_NEWIPC) };
         // SAFETY: no memory of ours is touched.
         let id = unsafe { libc::semget(libc::IPC_PRIVATE, 1, libc::IPC_CREAT | 0o600) };
         let made = Self(done(id)?);
-        made.unlock_without_undo()?;
+        made.change(1, 0)?;
         Ok(made)
     }
 
@@ -57,10 +60,6 @@ impl Semaphore {
     pub fn remove(self) -> Result<()> {
         // SAFETY: this command takes no further argument.
         done(unsafe { libc::semctl(self.0, 0, libc::IPC_RMID) }).map(drop)
-    }
-
-    fn unlock_without_undo(&self) -> Result<()> {
-        self.change(1, 0)
     }
 
     fn change(&self, by: c_short, flags: c_int) -> Result<()> {

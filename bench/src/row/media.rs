@@ -101,10 +101,8 @@ impl Steps {
     fn commands(&self, file: &str) -> Vec<String> {
         let (drive, turn) = (&self.drive, self.turn);
         let node = format!("m{turn}");
-        // The node below takes over what the upper one is told.
         let add = json!({"execute": "blockdev-add", "arguments": {
-            "driver": "raw", "node-name": node, "read-only": true,
-            "file": {"driver": "file", "filename": file},
+            "driver": "file", "node-name": node, "read-only": true, "filename": file,
         }});
         let open = json!({"id": drive, "force": true});
         let insert = json!({"id": drive, "node-name": node});
