@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use steadfast_protocol::{
-    Acknowledged, Alive, DevicePhase, Domain, Durability, Entry, Loaded, Phase, Probe, Revision,
-    Scope, Spawned, Standing, Then, Tx, View,
+    Acknowledged, Alive, DevicePhase, Domain, Durability, Entry, Loaded, Phase, Placing, Probe,
+    Revision, Scope, Spawned, Standing, Then, Tx, View,
 };
 
 use crate::{
@@ -47,11 +47,14 @@ impl World {
             (Probe::Ask, _) if running => Alive::Held,
             (Probe::Ask, _) => Alive::Free,
         };
-        let mut claims = devices.values().map(|entry| entry.place).collect::<BTreeSet<_>>();
+        let claims = match view.placing {
+            Placing::Yes => devices.values().map(|entry| entry.place).collect(),
+            Placing::No => BTreeSet::new(),
+        };
         match &view.scope {
             Scope::All => {}
             Scope::Devices(ids) => devices.retain(|id, _| ids.contains(id)),
-            Scope::Row => (devices, claims) = Default::default(),
+            Scope::Row => devices.clear(),
         }
         Tx::load(Loaded { row, devices, claims, counter, alive })
     }

@@ -114,6 +114,8 @@ pub enum Came {
     Failed,
     /// Taken out again.
     Undone,
+    /// The record did not allow it.
+    Conflict,
 }
 
 /// How a verb ended.
@@ -163,8 +165,8 @@ impl<P: Simulated> From<Error<P>> for Ending {
     }
 }
 
-impl From<Vec<(u8, Outcome<()>)>> for Ending {
-    fn from(outcomes: Vec<(u8, Outcome<()>)>) -> Self {
+impl<C> From<Vec<(u8, Outcome<(), C>)>> for Ending {
+    fn from(outcomes: Vec<(u8, Outcome<(), C>)>) -> Self {
         let came = |outcome| match outcome {
             Outcome::Attached => Came::Attached,
             Outcome::Removed => Came::Removed,
@@ -174,6 +176,7 @@ impl From<Vec<(u8, Outcome<()>)>> for Ending {
             Outcome::Rejected => Came::Rejected,
             Outcome::Failed(_) => Came::Failed,
             Outcome::Undone => Came::Undone,
+            Outcome::Conflict(_) => Came::Conflict,
         };
         Self::Devices(outcomes.into_iter().map(|(id, outcome)| (id, came(outcome))).collect())
     }

@@ -60,6 +60,7 @@ short! {
     attach_x_attach_either_is_fine = "attach-x-attach-either-is-fine";
     plan_refused = "plan-refused";
     plan_best_effort = "plan-best-effort";
+    plan_best_effort_that_conflicts = "plan-best-effort-that-conflicts";
     plan_refused_and_unknown = "plan-refused-and-unknown";
     create_x_destroy_x_attach = "create-x-destroy-x-attach";
     start_x_destroy_x_start = "start-x-destroy-x-start";

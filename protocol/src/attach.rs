@@ -22,7 +22,8 @@ impl<P: Platform> Session<'_, P> {
     /// Adds devices: to QEMU where the domain runs, else to the record alone.
     ///
     /// # Errors
-    /// A [`Conflict`] leaves everything as it was. A refusal is an outcome, not an error.
+    /// A [`Conflict`] leaves everything as it was; with [`Plan::BestEffort`] one of a device's own is an outcome. A
+    /// refusal is an outcome, not an error.
     ///
     /// # Cancel safety
     /// Dropping the future leaves at most intents, which the next owner settles.
@@ -30,6 +31,19 @@ impl<P: Platform> Session<'_, P> {
     /// # Lock order
     /// `Slow`, and `Fast` inside it.
     pub async fn attach(
+        &mut self,
+        domain: Domain,
+        wanted: Wanted<P>,
+        plan: Plan,
+        terms: Terms,
+    ) -> Result<Outcomes<P>, Error<P>> {
+        let ids: Vec<_> = wanted.iter().map(|(id, _)| id.clone()).collect();
+        let mut outcomes = self.attach_all(domain, wanted, plan, terms).await?;
+        outcomes.sort_by_key(|(id, _)| ids.iter().position(|other| other == id));
+        Ok(outcomes)
+    }
+
+    async fn attach_all(
         &mut self,
         domain: Domain,
         mut wanted: Wanted<P>,
@@ -41,12 +55,17 @@ impl<P: Platform> Session<'_, P> {
             Ground::Live(mut owner) => {
                 let wanted = std::mem::take(&mut wanted);
                 let (met, wanted) = owner.already(wanted, terms).await?;
-                let outcomes: Outcomes<P> =
+                let mut outcomes: Outcomes<P> =
                     met.into_iter().map(|id| (id, Outcome::Unchanged)).collect();
                 if wanted.is_empty() {
                     return Ok(outcomes);
                 }
-                let described = owner.describe(wanted, terms.revision).await?;
+                let (described, unfit) = owner.describe_as(plan, wanted, terms.revision).await?;
+                let unfit = unfit.into_iter().map(|(id, why)| (id, Outcome::Conflict(why)));
+                outcomes.extend(unfit);
+                if described.things.is_empty() {
+                    return Ok(outcomes);
+                }
                 let doubt = described.doubt();
                 match described.carry_out(plan).await {
                     Ok(rest) => return Ok(outcomes.into_iter().chain(rest).collect()),
@@ -56,7 +75,7 @@ impl<P: Platform> Session<'_, P> {
             }
         };
         match doubtful {
-            None => self.attach_defined(domain, wanted, terms).await,
+            None => self.attach_defined(domain, wanted, plan, terms).await,
             Some((mut outcomes, doubt)) => {
                 outcomes.extend(self.resolve(domain, doubt).await?);
                 Ok(outcomes)
@@ -69,12 +88,13 @@ impl<P: Platform> Session<'_, P> {
         &mut self,
         domain: Domain,
         wanted: Wanted<P>,
+        plan: Plan,
         terms: Terms,
     ) -> Result<Outcomes<P>, Error<P>> {
         self.platform().stage(None, "settle");
         let ids = wanted.iter().map(|(id, _)| id.clone());
         let outcomes = self
-            .fast(domain, View::devices(ids).durable(), move |tx| {
+            .fast(domain, View::devices(ids).placing().durable(), move |tx| {
                 tx.defined()?;
                 tx.expect(terms.revision)?;
                 tx.whole(|tx| {
@@ -86,8 +106,13 @@ impl<P: Platform> Session<'_, P> {
                             outcomes.push((id, Outcome::Unchanged));
                             continue;
                         }
-                        tx.record(id.clone(), spec)?;
-                        outcomes.push((id, Outcome::Attached));
+                        let outcome = match tx.record(id.clone(), spec) {
+                            Err(conflict) if plan == Plan::BestEffort => {
+                                Outcome::Conflict(conflict)
+                            }
+                            recorded => recorded.map(|()| Outcome::Attached)?,
+                        };
+                        outcomes.push((id, outcome));
                     }
                     Ok::<_, Conflict<P::Spec>>(outcomes)
                 })

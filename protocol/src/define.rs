@@ -52,7 +52,7 @@ impl<P: Platform> Session<'_, P> {
             Err(error) => return Err(error),
         }
         self.platform().stage(None, "settle");
-        self.fast(domain, View::all().durable(), move |tx| {
+        self.fast(domain, View::all().placing().durable(), move |tx| {
             tx.whole(|tx| {
                 let (mut generation, mut revision) = (Generation::default(), Revision::default());
                 if replace == Replace::Allow

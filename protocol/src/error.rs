@@ -103,7 +103,7 @@ impl<P: Platform> From<Conflict<P::Spec>> for Error<P> {
 
 /// What came of one device in a verb.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome<R> {
+pub enum Outcome<R, C> {
     /// It is there.
     Attached,
     /// It is gone.
@@ -120,7 +120,12 @@ pub enum Outcome<R> {
     Failed(Option<R>),
     /// It was taken out again because another one of its plan failed.
     Undone,
+    /// The record did not allow it, and the others of its plan went on without it ([`Plan::BestEffort`](crate::Plan)).
+    Conflict(C),
 }
 
+/// What came of a device of this platform.
+pub type OutcomeOf<P> = Outcome<<P as Platform>::Refusal, Conflict<<P as Platform>::Spec>>;
+
 /// The devices of a verb and what came of each, in the order they were given.
-pub type Outcomes<P> = Vec<(Id<P>, Outcome<<P as Platform>::Refusal>)>;
+pub type Outcomes<P> = Vec<(Id<P>, OutcomeOf<P>)>;

@@ -10,7 +10,7 @@
 
 use crate::{
     Already, Change, Conflict, DevicePhase, Domain, Door, Drive, Error, Ground, Id, Outcome,
-    Outcomes, Owner, Platform, Reply, Session, Spec, Step, Terms, View,
+    OutcomeOf, Outcomes, Owner, Platform, Reply, Session, Spec, Step, Terms, View,
     doubt::Aim,
     settle::{next, taken},
     tx::{End, Thing},
@@ -89,7 +89,7 @@ impl<P: Platform> Session<'_, P> {
         id: Id<P>,
         swap: SwapOf<P>,
         terms: Terms,
-    ) -> Result<Outcome<P::Refusal>, Error<P>> {
+    ) -> Result<OutcomeOf<P>, Error<P>> {
         self.platform().stage(None, "settle");
         let outcome = self
             .fast(domain, View::devices([id.clone()]).durable(), move |tx| {
@@ -114,11 +114,7 @@ fn holds<S: Spec>(tx: &crate::Tx<S>, id: &S::Id, medium: Option<&S::Medium>) -> 
 }
 
 impl<P: Platform> Owner<'_, P> {
-    async fn swap(
-        &mut self,
-        thing: Thing<P::Spec>,
-        door: Door,
-    ) -> Result<Outcome<P::Refusal>, Error<P>> {
+    async fn swap(&mut self, thing: Thing<P::Spec>, door: Door) -> Result<OutcomeOf<P>, Error<P>> {
         let DevicePhase::Changing(change) = thing.entry.phase.clone() else {
             return Err(Conflict::DeviceBusy(thing.id).into());
         };
@@ -175,7 +171,7 @@ impl<P: Platform> Owner<'_, P> {
         thing: Thing<P::Spec>,
         change: &Change<P::Spec>,
         words: P::Refusal,
-    ) -> Result<Outcome<P::Refusal>, Error<P>> {
+    ) -> Result<OutcomeOf<P>, Error<P>> {
         self.guard.stage("undo");
         let entry = &thing.entry;
         let old = entry.spec.medium().flatten().cloned();

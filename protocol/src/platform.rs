@@ -18,10 +18,19 @@ pub type Id<P> = <<P as Platform>::Spec as Spec>::Id;
 pub enum Scope<I> {
     /// The row alone.
     Row,
-    /// The row, these devices where they exist, and everybody's claims.
+    /// The row, and these devices where they exist.
     Devices(Vec<I>),
     /// Everything.
     All,
+}
+
+/// Whether a fast section chooses places, for which it has to know every device's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Placing {
+    /// [`Loaded::claims`] is empty: what the section costs does not grow with the domain.
+    No,
+    /// [`Loaded::claims`] is what every device of the domain has claimed.
+    Yes,
 }
 
 /// Whether a fast section needs the kernel's word on QEMU.
@@ -344,6 +353,8 @@ pub trait Platform: Send + Sync {
 pub struct View<I> {
     /// Devices.
     pub scope: Scope<I>,
+    /// Places.
+    pub placing: Placing,
     /// The kernel's word.
     pub probe: Probe,
     /// The commit.
@@ -353,7 +364,12 @@ pub struct View<I> {
 impl<I> View<I> {
     /// The row alone, for an intent.
     pub fn row() -> Self {
-        Self { scope: Scope::Row, probe: Probe::Skip, durability: Durability::Process }
+        Self {
+            scope: Scope::Row,
+            placing: Placing::No,
+            probe: Probe::Skip,
+            durability: Durability::Process,
+        }
     }
     /// Some devices, for an intent.
     pub fn devices(ids: impl IntoIterator<Item = I>) -> Self {
@@ -362,6 +378,10 @@ impl<I> View<I> {
     /// Everything, for an intent.
     pub fn all() -> Self {
         Self { scope: Scope::All, ..Self::row() }
+    }
+    /// With what every device has claimed, so that the section can choose places (R18).
+    pub fn placing(self) -> Self {
+        Self { placing: Placing::Yes, ..self }
     }
     /// With the kernel's word on QEMU.
     pub fn probed(self) -> Self {
@@ -380,7 +400,7 @@ pub struct Loaded<S: Spec> {
     pub row: Option<Row<S>>,
     /// The devices in scope.
     pub devices: BTreeMap<S::Id, Entry<S>>,
-    /// Everybody's claims.
+    /// Everybody's claims, where the section chooses places.
     pub claims: BTreeSet<S::Claim>,
     /// The store-wide counter.
     pub counter: u64,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Conflict, DevicePhase, Domain, Drive, Entry, Error, Generation, Id, Outcome, Owner, Phase,
-    Platform, Reply, Session, Spec, Step, View, tx::Thing, witness::Absent,
+    Conflict, DevicePhase, Domain, Drive, Entry, Error, Generation, Id, Outcome, OutcomeOf, Owner,
+    Phase, Platform, Reply, Session, Spec, Step, View, tx::Thing, witness::Absent,
 };
 
 /// One repair of a running domain.
@@ -105,7 +105,7 @@ impl<P: Platform> Owner<'_, P> {
     ///
     /// # Cancel safety
     /// Done or not.
-    pub async fn mend(&mut self, mend: Mend<P::Spec>) -> Result<Outcome<P::Refusal>, Error<P>> {
+    pub async fn mend(&mut self, mend: Mend<P::Spec>) -> Result<OutcomeOf<P>, Error<P>> {
         self.guard.stage("repair");
         let sight = self.look().await?;
         match mend {
@@ -171,11 +171,7 @@ impl<P: Platform> Owner<'_, P> {
         }
     }
 
-    async fn write(
-        &mut self,
-        id: Id<P>,
-        entry: Entry<P::Spec>,
-    ) -> Result<Outcome<P::Refusal>, Error<P>> {
+    async fn write(&mut self, id: Id<P>, entry: Entry<P::Spec>) -> Result<OutcomeOf<P>, Error<P>> {
         let generation = self.guard.generation();
         let view = View::devices([id.clone()]).durable();
         self.guard.fast(view, move |tx| tx.adopt(generation, id, entry)).await??;

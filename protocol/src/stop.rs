@@ -133,7 +133,7 @@ impl<P: Platform> crate::Owner<'_, P> {
     }
 }
 
-impl<R> From<Reply<R>> for Option<Outcome<R>> {
+impl<R, C> From<Reply<R>> for Option<Outcome<R, C>> {
     fn from(reply: Reply<R>) -> Self {
         match reply {
             Reply::Done => Some(Outcome::Changed),

@@ -179,6 +179,25 @@ impl<S: Spec> Tx<S> {
         Ok(things)
     }
 
+    /// Those of a plan that fit, and why the others do not.
+    #[expect(clippy::type_complexity, reason = "two lists")]
+    pub(crate) fn describe_what_fits(
+        &mut self,
+        generation: Generation,
+        wanted: Vec<(S::Id, S)>,
+    ) -> Result<(Vec<Thing<S>>, Vec<(S::Id, Conflict<S>)>), Conflict<S>> {
+        let (mut things, mut unfit) = (Vec::new(), Vec::new());
+        for (id, spec) in wanted {
+            self.running(generation)?;
+            // Of one device it describes all or nothing.
+            match self.describe(generation, vec![(id.clone(), spec)]) {
+                Ok(described) => things.extend(described),
+                Err(conflict) => unfit.push((id, conflict)),
+            }
+        }
+        Ok((things, unfit))
+    }
+
     fn fit(&mut self, id: &S::Id, spec: S, phase: DevicePhase<S>) -> Result<Entry<S>, Conflict<S>> {
         if self.devices.contains_key(id) {
             return Err(Conflict::DeviceExists(id.clone()));

@@ -12,6 +12,8 @@ use crate::{
 pub(crate) type Ends<P> = Vec<(Thing<<P as Platform>::Spec>, End<<P as Platform>::Spec>)>;
 /// Devices still leaving, and devices that stay.
 type Kept<P> = (Vec<Id<P>>, Vec<Id<P>>);
+/// Devices that the record does not allow.
+pub(crate) type Unfit<P> = Vec<(Id<P>, Conflict<<P as Platform>::Spec>)>;
 /// A device and what QEMU said against it.
 type Answered<P> = (Thing<<P as Platform>::Spec>, Option<<P as Platform>::Refusal>);
 
@@ -20,6 +22,7 @@ type Answered<P> = (Thing<<P as Platform>::Spec>, Option<<P as Platform>::Refusa
 pub struct Described<'o, 's, P: Platform> {
     pub(crate) owner: &'o mut Owner<'s, P>,
     pub(crate) things: Vec<Thing<P::Spec>>,
+    plan: Plan,
 }
 
 /// QEMU has these devices; their entries are still intents.
@@ -50,10 +53,10 @@ pub struct Absent<'o, 's, P: Platform> {
     pub(crate) things: Vec<Thing<P::Spec>>,
 }
 
-/// What to do with a plan of which a part is refused.
+/// What to do with a plan of which a part conflicts or is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Plan {
-    /// The others are taken out again.
+    /// Nothing of it is begun; the others are taken out again.
     #[default]
     Whole,
     /// The others stay.
@@ -73,18 +76,33 @@ impl<'s, P: Platform> Owner<'s, P> {
         wanted: Vec<(Id<P>, P::Spec)>,
         revision: Option<Revision>,
     ) -> Result<Described<'_, 's, P>, Error<P>> {
+        Ok(self.describe_as(Plan::Whole, wanted, revision).await?.0)
+    }
+
+    /// The same for a plan: with [`Plan::BestEffort`] what fits is described, in the same one section, and the rest is
+    /// answered with its reason.
+    pub(crate) async fn describe_as(
+        &mut self,
+        plan: Plan,
+        wanted: Vec<(Id<P>, P::Spec)>,
+        revision: Option<Revision>,
+    ) -> Result<(Described<'_, 's, P>, Unfit<P>), Error<P>> {
         self.guard.stage("intent");
         let generation = self.guard.generation();
         let ids = wanted.iter().map(|(id, _)| id.clone());
-        let things = self
+        let (things, unfit) = self
             .guard
-            .fast(View::devices(ids), move |tx| {
+            .fast(View::devices(ids).placing(), move |tx| {
                 tx.running(generation)?;
                 tx.expect(revision)?;
-                tx.whole(|tx| tx.describe(generation, wanted))
+                if plan == Plan::BestEffort {
+                    return tx.describe_what_fits(generation, wanted);
+                }
+                let things = tx.whole(|tx| tx.describe(generation, wanted))?;
+                Ok((things, Vec::new()))
             })
             .await??;
-        Ok(Described { owner: self, things })
+        Ok((Described { owner: self, things, plan }, unfit))
     }
 
     /// Phase one of a removal.
@@ -117,7 +135,7 @@ impl<'o, 's, P: Platform> Described<'o, 's, P> {
     /// # Errors
     /// [`Error::Unknown`]: the intent stands.
     pub async fn plug(self) -> Result<Result<Plugged<'o, 's, P>, Refused<'o, 's, P>>, Error<P>> {
-        let Self { owner, things } = self;
+        let Self { owner, things, plan } = self;
         owner.guard.stage("effect");
         let mut refusals = vec![None; things.len()];
         let backends: Vec<_> = things
@@ -137,14 +155,16 @@ impl<'o, 's, P: Platform> Described<'o, 's, P> {
         } else {
             vec![backends, frontends]
         };
-        for round in rounds {
+        for mut round in rounds {
+            // A front end whose back end was refused has nothing to stand on.
+            round.retain(|(at, _)| refusals[*at].is_none());
             let (owners, commands): (Vec<usize>, Vec<_>) = round.into_iter().unzip();
             for (at, reply) in owners.into_iter().zip(owner.tell(commands).await?) {
                 if let (Reply::Refused(refusal), None) = (reply, &refusals[at]) {
                     refusals[at] = Some(refusal);
                 }
             }
-            if refusals.iter().any(Option::is_some) {
+            if plan == Plan::Whole && refusals.iter().any(Option::is_some) {
                 break;
             }
         }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use steadfast_locks::{LockTable, alive, lockdep};
-use steadfast_protocol::{Domain, Generation, Session, Standing};
+use steadfast_protocol::{Domain, Generation, OutcomeOf, Session, Standing};
 use steadfast_store::{DomainRow, Store, StoreError, StoreOptions};
 use uuid::Uuid;
 
@@ -26,7 +26,6 @@ use crate::{
     seen::Seen,
     stage::Stages,
     thing::Alias,
-    wire::Refusal,
 };
 
 /// Whether a host is opened to change anything.
@@ -334,7 +333,7 @@ impl Ran<'_> {
     pub(crate) fn ending(
         &self,
         id: &steadfast_device::DeviceName,
-        outcome: steadfast_protocol::Outcome<Refusal>,
+        outcome: OutcomeOf<Operation>,
     ) -> Ending {
         use steadfast_protocol::Outcome as Protocol;
         let id = id.as_str().to_owned();
@@ -359,6 +358,10 @@ impl Ran<'_> {
                 ..plain(Outcome::Rejected)
             },
             Protocol::Undone => plain(Outcome::Undone),
+            Protocol::Conflict(conflict) => Ending {
+                error: Some(problem::conflict(self.operation.name(), &conflict)),
+                ..plain(Outcome::Failed)
+            },
             Protocol::Failed(refusal) => {
                 let who =
                     if refusal.as_ref().is_some_and(|r| r.before) { "this host" } else { "QEMU" };

@@ -9,7 +9,7 @@ use std::{
 
 use steadfast_device::{Claim, DeviceName};
 use steadfast_protocol::{
-    Alive, Conflict, Domain, Durability, Entry, Loaded, Phase, Probe, Row, Scope, Tx, View,
+    Alive, Conflict, Domain, Durability, Entry, Loaded, Phase, Placing, Probe, Row, Scope, Tx, View,
 };
 use steadfast_store::{Commit, HistoryEntry, Request, Section};
 use uuid::Uuid;
@@ -71,8 +71,10 @@ pub(crate) async fn run<R: Send + 'static>(
         .store()?
         .section(request, move |section| {
             drop(gate);
-            let before = load(&context, section, domain, &view)?;
-            let mut tx = Tx::load(before.loaded.clone());
+            let mut before = load(&context, section, domain, &view)?;
+            // They are read for the decision alone: what is written follows from the devices.
+            let claims = std::mem::take(&mut before.loaded.claims);
+            let mut tx = Tx::load(Loaded { claims, ..before.loaded.clone() });
             let value = closure(&mut tx);
             let mut outcome = write(&context, section, &before, &tx)?;
             outcome.drawn = Some(tx.counter()).filter(|now| *now != before.loaded.counter);
@@ -169,9 +171,11 @@ fn load(
         since.insert(id.clone(), (row.since_ms, row.owner));
         devices.insert(id, entry);
     }
-    let claims: BTreeSet<Claim> = match view.scope {
-        Scope::Row => BTreeSet::new(),
-        _ => section.claims()?.into_iter().map(|row| Claim::from_record(row.claim)).collect(),
+    let claims: BTreeSet<Claim> = match view.placing {
+        Placing::No => BTreeSet::new(),
+        Placing::Yes => {
+            section.claims()?.into_iter().map(|row| Claim::from_record(row.claim)).collect()
+        }
     };
     let alive = match (view.probe, &row) {
         (Probe::Ask, Some(row)) if row.phase != Phase::Defined => {

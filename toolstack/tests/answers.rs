@@ -132,3 +132,28 @@ async fn two_destroys_at_once_both_succeed() {
         assert!(host.list().await.unwrap().is_empty());
     }
 }
+
+#[tokio::test]
+async fn of_a_plan_of_best_effort_what_conflicts_is_told_and_the_rest_is_one_change() {
+    let folders = tempfile::tempdir_in("/tmp").unwrap();
+    let host = host(folders.path()).await;
+    let request = Request::default();
+    let document = json!({"name": "vm", "accel": "tcg", "memory": "64M"});
+    host.define(document, Replace::Refuse, &request).await.unwrap();
+    host.start("vm", Boot::Run, &request).await.unwrap();
+    let plan = |ids: &[&str]| -> Vec<_> {
+        ids.iter().map(|id| ((*id).to_owned(), json!({"class": "tablet"}))).collect()
+    };
+    let first = host.attach("vm", plan(&["b"]), Plan::BestEffort, &request).await.unwrap();
+    let answer =
+        host.attach("vm", plan(&["a", "b", "c"]), Plan::BestEffort, &request).await.unwrap();
+    let outcomes: Vec<_> = answer.results.iter().map(|r| (&*r.id, r.outcome)).collect();
+    let expected = [("a", Outcome::Attached), ("b", Outcome::Failed), ("c", Outcome::Attached)];
+    assert_eq!(outcomes, expected);
+    assert_eq!(answer.results[1].error.as_ref().unwrap().kind, Kind::Conflict);
+    assert_eq!(answer.worst().unwrap().kind, Kind::Failed);
+    assert_eq!(answer.revision, first.revision.map(|before| before + 2), "an intent and its end");
+    let alone = host.attach("vm", plan(&["b"]), Plan::BestEffort, &request).await.unwrap_err();
+    assert_eq!(alone.kind, Kind::Conflict);
+    host.destroy("vm", &request).await.unwrap();
+}

@@ -39,6 +39,12 @@ pub(super) const TRIALS: &[Trial] = &[
     Trial::new("plan-refused", Set::Short, "a plan is taken back as a whole", plan_with_a_refusal),
     Trial::new("plan-best-effort", Set::Short, "of a plan what can be stays", best_effort_plan),
     Trial::new(
+        "plan-best-effort-that-conflicts",
+        Set::Short,
+        "of a plan what fits is attached, and whose id is taken is told so",
+        best_effort_plan_that_conflicts,
+    ),
+    Trial::new(
         "plan-refused-and-unknown",
         Set::Short,
         "a plan is taken back although the monitor falls silent",
@@ -149,6 +155,26 @@ fn best_effort_plan() -> Scenario {
             }),
             ("unknown", |_, state| state.fails("unknown")),
         ],
+        ..Scenario::default()
+    }
+}
+
+fn best_effort_plan_that_conflicts() -> Scenario {
+    let wanted = [1, 2, 3].map(|id| (id, Gadget::SCSI)).to_vec();
+    Scenario {
+        world: World::running([(2, Gadget::SCSI)]).with(kills(1)),
+        slots: vec![Slot::new([Verb::Attach(wanted, Plan::BestEffort)]).or(Verb::Wait)],
+        sometimes: vec![
+            ("two of three", |_, state| {
+                state.says(1, Came::Attached)
+                    && state.says(2, Came::Conflict)
+                    && state.says(3, Came::Attached)
+            }),
+            ("killed", |_, state| is_killed(state)),
+        ],
+        always: vec![("who has the id keeps it", |_, state| {
+            phase(state, 2) == Some(&DevicePhase::Present)
+        })],
         ..Scenario::default()
     }
 }

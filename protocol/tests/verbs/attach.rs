@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use steadfast_protocol::{
-    Acknowledged, Already, DevicePhase, Error, Heard, Outcome, Outcomes, Phase, Plan, Revision,
-    Serial, Terms,
+    Acknowledged, Already, Conflict, DevicePhase, Error, Heard, Outcome, Outcomes, Phase, Plan,
+    Revision, Serial, Terms,
 };
 
 use crate::{
@@ -38,7 +38,7 @@ fn pending() -> DevicePhase<Toy> {
 fn the_intent_is_committed_before_the_effect_and_the_result_durably_after_it() {
     let host = Host::running([]);
     assert_eq!(attach(&host, &[("a", STACK)], Plan::Whole).unwrap(), [("a", Outcome::Attached)]);
-    let lines = owning(&["section: a", "tell +2.0 +2.1 plug:2", "section: a, durable"]);
+    let lines = owning(&["section: a, placing", "tell +2.0 +2.1 plug:2", "section: a, durable"]);
     assert_eq!(host.lines(), lines);
     assert_eq!(host.devices(), [("a", DevicePhase::Present)]);
     assert_eq!(host.machine(1), (vec![2], vec![(2, 0), (2, 1)]));
@@ -51,7 +51,7 @@ fn of_several_devices_all_back_ends_come_before_the_first_front_end() {
     let attached = attach(&host, &[("a", STACK), ("b", PCI)], Plan::Whole).unwrap();
     assert_eq!(attached, [("a", Outcome::Attached), ("b", Outcome::Attached)]);
     let lines = owning(&[
-        "section: a,b",
+        "section: a,b, placing",
         "tell +2.0 +2.1 +3.0",
         "tell plug:2 plug:3",
         "section: a,b, durable",
@@ -65,7 +65,7 @@ fn a_refused_device_is_taken_out_again_last_made_first() {
     let attached = attach(&host, &[("a", STACK)], Plan::Whole).unwrap();
     assert_eq!(attached, [("a", Outcome::Failed(Some("refused")))]);
     let lines = owning(&[
-        "section: a",
+        "section: a, placing",
         "tell +2.0 +2.1 plug:2",
         "look",
         "tell -2.1 -2.0",
@@ -89,7 +89,7 @@ fn a_refused_back_end_keeps_all_front_ends_out() {
     let attached = attach(&host, &[("a", SCSI), ("b", SCSI)], Plan::Whole).unwrap();
     assert_eq!(attached, [("a", Outcome::Undone), ("b", Outcome::Failed(Some("refused")))]);
     let lines = owning(&[
-        "section: a,b",
+        "section: a,b, placing",
         "tell +2.0 +3.0",
         "look",
         "tell -2.0",
@@ -106,7 +106,7 @@ fn a_plan_that_is_whole_or_nothing_takes_the_others_out_by_removals() {
     let attached = attach(&host, &[("a", SCSI), ("b", SCSI)], Plan::Whole).unwrap();
     assert_eq!(attached, [("a", Outcome::Undone), ("b", Outcome::Failed(Some("refused")))]);
     let lines = owning(&[
-        "section: a,b",
+        "section: a,b, placing",
         "tell +2.0 +3.0",
         "tell plug:2 plug:3",
         "look",
@@ -128,7 +128,7 @@ fn what_a_guest_does_not_let_go_of_a_plan_stays_as_a_removal_that_was_told() {
     let attached = attach(&host, &[("a", PCI), ("b", SCSI)], Plan::Whole).unwrap();
     assert_eq!(attached, [("a", Outcome::Pending), ("b", Outcome::Failed(Some("refused")))]);
     let lines = owning(&[
-        "section: a,b",
+        "section: a,b, placing",
         "tell +2.0 +3.0",
         "tell plug:2 plug:3",
         "look",
@@ -161,7 +161,7 @@ fn a_plan_of_best_effort_keeps_what_got_in() {
     let attached = attach(&host, &[("a", SCSI), ("b", SCSI)], Plan::BestEffort).unwrap();
     assert_eq!(attached, [("a", Outcome::Attached), ("b", Outcome::Failed(Some("refused")))]);
     let lines = owning(&[
-        "section: a,b",
+        "section: a,b, placing",
         "tell +2.0 +3.0",
         "tell plug:2 plug:3",
         "look",
@@ -170,6 +170,59 @@ fn a_plan_of_best_effort_keeps_what_got_in() {
     ]);
     assert_eq!(host.lines(), lines);
     assert_eq!(host.devices(), [("a", DevicePhase::Present)]);
+}
+
+#[test]
+fn of_a_plan_of_best_effort_what_fits_is_described_in_one_section() {
+    let host = Host::running([("b", SCSI)]);
+    let plan = [("a", SCSI), ("b", SCSI), ("c", SCSI)];
+    let attached = attach(&host, &plan, Plan::BestEffort).unwrap();
+    let exists = Outcome::Conflict(Conflict::DeviceExists("b"));
+    assert_eq!(attached, [("a", Outcome::Attached), ("b", exists), ("c", Outcome::Attached)]);
+    let lines = owning(&[
+        "section: a,b,c, placing",
+        "tell +3.0 +4.0",
+        "tell plug:3 plug:4",
+        "section: a,c, durable",
+    ]);
+    assert_eq!(host.lines(), lines);
+    let places = ["a", "b", "c"].map(|id| host.entry(id).place);
+    assert_eq!(BTreeSet::from(places).len(), 3, "what is taken is known");
+}
+
+#[test]
+fn of_a_plan_of_best_effort_that_does_not_fit_at_all_qemu_hears_nothing() {
+    let host = Host::running([("a", SCSI), ("b", SCSI)]);
+    let attached = attach(&host, &[("a", SCSI), ("b", SCSI)], Plan::BestEffort).unwrap();
+    assert!(attached.iter().all(|(_, outcome)| matches!(outcome, Outcome::Conflict(_))));
+    assert_eq!(host.lines(), owning(&["section: a,b, placing"]));
+}
+
+#[test]
+fn of_a_plan_of_best_effort_whose_back_end_was_refused_is_not_plugged_and_the_others_are() {
+    let host = Host::running([]).twist("tell", Twist::Refuse(0));
+    let attached = attach(&host, &[("a", SCSI), ("b", SCSI)], Plan::BestEffort).unwrap();
+    assert_eq!(attached, [("a", Outcome::Failed(Some("refused"))), ("b", Outcome::Attached)]);
+    let lines = owning(&[
+        "section: a,b, placing",
+        "tell +2.0 +3.0",
+        "tell plug:3",
+        "look",
+        "tell -2.0",
+        "look",
+        "section: a,b, durable",
+    ]);
+    assert_eq!(host.lines(), lines);
+    assert_eq!(host.devices(), [("b", DevicePhase::Present)]);
+}
+
+#[test]
+fn of_a_plan_of_best_effort_into_the_record_what_fits_is_recorded() {
+    let host = Host::defined([("a", SCSI)]);
+    let attached = attach(&host, &[("a", SCSI), ("b", SCSI)], Plan::BestEffort).unwrap();
+    let exists = Outcome::Conflict(Conflict::DeviceExists("a"));
+    assert_eq!(attached, [("a", exists), ("b", Outcome::Attached)]);
+    assert_eq!(host.lines(), ["peek", "section: a,b, placing, durable"]);
 }
 
 #[test]
@@ -190,7 +243,7 @@ fn back_ends_that_are_still_in_use_are_tried_again() {
     let attached = attach(&host, &[("a", SCSI)], Plan::Whole).unwrap();
     assert_eq!(attached, [("a", Outcome::Failed(Some("refused")))]);
     let lines = owning(&[
-        "section: a",
+        "section: a, placing",
         "tell +2.0 plug:2",
         "look",
         "tell -2.0",
@@ -227,7 +280,7 @@ fn a_lost_answer_is_found_out_in_another_session() {
         let strip: &[_] = if there { &[] } else { &["tell -2.0"] };
         let lines = [
             &BEGIN[..],
-            &["section: a", "tell +2.0 plug:2"],
+            &["section: a, placing", "tell +2.0 plug:2"],
             &END,
             &BEGIN,
             &["section: a", "look"],
@@ -299,7 +352,7 @@ fn a_device_that_is_there_as_asked_is_unchanged_where_that_is_fine() {
 fn into_a_domain_that_does_not_run_it_is_recorded_and_nothing_else() {
     let host = Host::defined([("a", SCSI)]);
     assert_eq!(attach(&host, &[("b", SCSI)], Plan::Whole).unwrap(), [("b", Outcome::Attached)]);
-    assert_eq!(host.lines(), ["peek", "section: b, durable"]);
+    assert_eq!(host.lines(), ["peek", "section: b, placing, durable"]);
     assert_eq!((host.entry("b").place, host.entry("b").phase), (1, DevicePhase::Defined));
     let text = "Conflict(DeviceExists(\"a\"))";
     assert_eq!(failure(attach(&host, &[("c", SCSI), ("a", SCSI)], Plan::Whole)), text);

@@ -1,7 +1,8 @@
 //! media insert and eject.
 
 use steadfast_protocol::{
-    Already, Change, DevicePhase, Door, Error, Outcome, Outcomes, Revision, Serial, Swap, Terms,
+    Already, Change, DevicePhase, Door, Error, Outcome, OutcomeOf, Outcomes, Revision, Serial,
+    Swap, Terms,
 };
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
 
 type Changed = Result<Outcomes<Host>, Error<Host>>;
 
-const FAILED: Outcome<&str> = Outcome::Failed(Some("refused"));
+const FAILED: OutcomeOf<Host> = Outcome::Failed(Some("refused"));
 
 fn media(host: &Host, medium: Option<u8>, door: Door) -> Changed {
     media_on(host, medium, door, Terms::default())
@@ -26,7 +27,7 @@ fn media_on(host: &Host, medium: Option<u8>, door: Door, terms: Terms) -> Change
 }
 
 /// The verb's only outcome.
-fn came(changed: Changed) -> Outcome<&'static str> {
+fn came(changed: Changed) -> OutcomeOf<Host> {
     let mut outcomes = changed.expect("an outcome");
     assert_eq!((outcomes.len(), outcomes[0].0), (1, "a"));
     outcomes.remove(0).1

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use steadfast_locks::{Fast, Permit, Slow};
 use steadfast_protocol::{
     Alive, Command, Domain, Door, Durability, Entry, Generation, Heard, Launch, Loaded, Lost,
-    Patience, Platform, Probe, Reply, Revision, Row, Scope, Serial, Sight, Signal, Standing, Step,
-    Tx, View,
+    Patience, Placing, Platform, Probe, Reply, Revision, Row, Scope, Serial, Sight, Signal,
+    Standing, Step, Tx, View,
 };
 
 use crate::{
@@ -286,11 +286,14 @@ impl World {
             Probe::Skip => Alive::Unknown,
         };
         let mut devices = self.devices.clone();
-        let mut claims = devices.values().map(|entry| entry.place).collect();
+        let claims = match view.placing {
+            Placing::Yes => devices.values().map(|entry| entry.place).collect(),
+            Placing::No => BTreeSet::new(),
+        };
         match &view.scope {
             Scope::All => {}
             Scope::Devices(ids) => devices.retain(|id, _| ids.contains(id)),
-            Scope::Row => (devices, claims) = Default::default(),
+            Scope::Row => devices.clear(),
         }
         Tx::load(Loaded { row: self.row.clone(), devices, claims, counter: self.counter, alive })
     }
@@ -328,9 +331,10 @@ fn described(view: &View<&'static str>) -> String {
         Scope::Devices(ids) => ids.join(","),
         Scope::All => "all".to_owned(),
     };
+    let placing = if view.placing == Placing::Yes { ", placing" } else { "" };
     let probe = if view.probe == Probe::Ask { ", probed" } else { "" };
     let durable = if view.durability == Durability::Power { ", durable" } else { "" };
-    format!("section: {scope}{probe}{durable}")
+    format!("section: {scope}{placing}{probe}{durable}")
 }
 
 fn spelled(command: &Command<Toy>) -> String {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use steadfast_protocol::{
-    Acknowledged, Definition, DevicePhase, Error, Generation, Heard, Outcome, Phase, Replace,
-    Reply, Revision, Serial, Spawned, Terms, Then, Waited,
+    Acknowledged, Definition, DevicePhase, Error, Generation, Heard, Outcome, OutcomeOf, Phase,
+    Replace, Reply, Revision, Serial, Spawned, Terms, Then, Waited,
 };
 
 use crate::{
@@ -52,7 +52,7 @@ const GONE: Phase = Phase::Dying { then: Then::Gone, spawned: Spawned::Maybe };
 fn a_definition_is_one_section_and_durable() {
     let host = Host::default();
     define(&host, &[("a", SCSI), ("b", PCI)], Replace::Refuse).unwrap();
-    assert_eq!(host.lines(), ["peek", "section: all, durable"]);
+    assert_eq!(host.lines(), ["peek", "section: all, placing, durable"]);
     let row = host.world().row.clone().expect("a row");
     assert_eq!((row.generation, row.phase, row.layout), (Generation(0), Phase::Defined, 2));
     assert_eq!((host.entry("a").place, host.entry("b").place), (0, 1));
@@ -97,13 +97,13 @@ fn a_definition_finishes_what_was_marked() {
         "exited 1 Kernel",
         "section: all, probed, durable",
         "sweep 1",
-        "section: all, durable",
+        "section: all, placing, durable",
     ];
     assert_eq!(host.lines(), lines);
     assert_eq!(host.phase(), Some(Phase::Defined));
     let host = Host::running([]).in_phase(Phase::Building);
     assert_eq!(failure(define(&host, &[], Replace::Refuse)), "Conflict(DomainExists)");
-    assert_eq!(host.lines(), ["peek", "section: all, durable"], "a builder may live");
+    assert_eq!(host.lines(), ["peek", "section: all, placing, durable"], "a builder may live");
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn what_somebody_else_settled_is_not_waited_for() {
 
 #[test]
 fn a_reply_is_an_outcome_where_it_is_known() {
-    let outcome = |reply| Option::<Outcome<&str>>::from(reply);
+    let outcome = |reply| Option::<OutcomeOf<Host>>::from(reply);
     assert_eq!(outcome(Reply::Done), Some(Outcome::Changed));
     assert_eq!(outcome(Reply::Refused("no")), Some(Outcome::Failed(Some("no"))));
     assert_eq!(outcome(Reply::Unknown), None);

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use steadfast_protocol::{
-    Acknowledged, Change, DevicePhase, Entry, Error, Generation, Ground, Mend, Outcome, Phase,
-    Serial, Spawned, Then,
+    Acknowledged, Change, DevicePhase, Entry, Error, Generation, Ground, Mend, Outcome, OutcomeOf,
+    Phase, Serial, Spawned, Then,
 };
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     toy::{PCI, SCSI, STACK, Toy, drive},
 };
 
-type Mended = Result<Outcome<&'static str>, Error<Host>>;
+type Mended = Result<OutcomeOf<Host>, Error<Host>>;
 
 fn mend(host: &Host, mend: Mend<Toy>) -> Mended {
     let mended = run(async {

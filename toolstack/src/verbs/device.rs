@@ -3,7 +3,8 @@
 use serde_json::Value;
 use steadfast_device::{DeviceName, Spec};
 use steadfast_protocol::{
-    DevicePhase, Domain, Door, Outcomes, Phase, Plan, Press, Spec as _, Swap, Waited,
+    DevicePhase, Domain, Door, Outcome as Reached, Outcomes, Phase, Plan, Press, Spec as _, Swap,
+    Waited,
 };
 use steadfast_store::DomainRow;
 use uuid::Uuid;
@@ -105,41 +106,13 @@ impl Host {
             return Ok(answer);
         }
         let operation = self.operation_in(stages, &row.name, request, 30).on(&row);
-        let mut terms = terms(request);
-        let rounds: Vec<_> = match plan {
-            Plan::Whole => vec![wanted],
-            // Best effort: each on its own, so that one that does not fit does not keep the others out.
-            Plan::BestEffort => wanted.into_iter().map(|one| vec![one]).collect(),
-        };
-        let mut outcomes = Vec::new();
-        let ran = Ran { operation: &operation, uuid: row.uuid };
-        for round in rounds {
-            let names: Vec<_> = round.iter().map(|(name, _)| name.clone()).collect();
-            let mut session = session(&operation);
-            let ended = in_scope(session.attach(id, round, plan, terms)).await;
-            // What the caller had seen is what the first round finds; the later ones find what it left.
-            terms.revision = None;
-            match ended {
-                Ok(round) => outcomes.extend(round.into_iter().map(|(id, o)| ran.ending(&id, o))),
-                Err(Failure::Unknown) => {
-                    let error = problem::verb(&row.name, Failure::Unknown);
-                    let mut answer = ran.unknown(&names, &error);
-                    outcomes.append(&mut answer.results);
-                    answer.results = outcomes;
-                    return self.generation_of(&operation, id, answer);
-                }
-                Err(error) if plan == Plan::BestEffort && ids.len() > 1 => {
-                    let error = problem::of(&operation, error);
-                    outcomes.extend(names.iter().map(|name| Ending {
-                        id: name.as_str().to_owned(),
-                        outcome: Outcome::Failed,
-                        error: Some(error.clone()),
-                    }));
-                }
-                Err(error) => return Err(problem::of(&operation, error)),
-            }
+        let mut session = session(&operation);
+        let ended = in_scope(session.attach(id, wanted, plan, terms(request))).await;
+        // A plan of one device is that device.
+        if let (Ok([(_, Reached::Conflict(why))]), [_]) = (ended.as_deref(), &*ids) {
+            return Err(problem::conflict(&row.name, why));
         }
-        self.generation_of(&operation, id, ran.answer(None, outcomes))
+        self.changed(&operation, (id, row.uuid), &ids, ended)
     }
 
     /// The answer where QEMU has all of it and runs: nothing is begun, so there is nothing to lock and nobody to ask.
