@@ -13,10 +13,8 @@ use crate::{Failure, Result};
 pub enum Profile {
     /// With debug assertions, so with lockdep.
     Debug,
-    /// Without them, built in less time than what is shipped.
+    /// As it is shipped.
     Release,
-    /// As it is installed and measured.
-    Shipped,
 }
 
 /// The command that the tests run: `STEADFAST_BIN`, else a debug build of the workspace's own.
@@ -57,7 +55,6 @@ pub fn build(profile: Profile) -> Result<PathBuf> {
     match profile {
         Profile::Debug => {}
         Profile::Release => drop(cargo.arg("--release")),
-        Profile::Shipped => drop(cargo.args(["--profile", "shipped"])),
     }
     let output = cargo.stderr(std::process::Stdio::inherit()).output()?;
     if !output.status.success() {

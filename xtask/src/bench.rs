@@ -1,11 +1,11 @@
 //! `cargo xtask bench`: what the product costs, beside its floor and its peers.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use serde_json::Value;
-use steadfast_tests::{Profile, build};
 use tempfile::TempDir;
 
 use crate::demo::sweeper;
@@ -20,8 +20,9 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
     install::tools(install::BENCH)?;
     let guest = guest::image()?;
     println!("\n== building the command and the bench, as they are shipped");
-    let command = build(Profile::Shipped)?;
-    let program = program()?;
+    let began = Instant::now();
+    let (command, program) = programs()?;
+    println!("   {} s", began.elapsed().as_secs());
     let is_whole = words.is_empty();
     let results = match is_whole {
         true => step::root().join("bench/results.json"),
@@ -60,27 +61,26 @@ fn folder_in(parent: &Path) -> Result<TempDir> {
     Ok(folder)
 }
 
-/// The bench's own program; the other one is beside it.
-fn program() -> Result<std::path::PathBuf> {
-    let arguments = [
-        "build",
-        "--quiet",
-        "--profile",
-        "shipped",
-        "--package",
-        "steadfast-bench",
-        "--message-format",
-        "json-render-diagnostics",
-    ];
+/// The command and the bench's own program, as they are shipped; the bench's other one is beside it. In one go: each is linked as a
+/// whole, by one processor.
+fn programs() -> Result<(PathBuf, PathBuf)> {
+    let arguments = ["build", "--quiet", "--profile", "shipped", "--message-format"];
     let mut cargo = step::cargo(&arguments);
+    cargo.args(["json-render-diagnostics", "--package", "steadfast-cli"]);
+    cargo.args(["--package", "steadfast-bench"]);
     let output = cargo.stderr(std::process::Stdio::inherit()).output()?;
     if !output.status.success() {
-        return Err(Stop::failed("`cargo build --package steadfast-bench` failed"));
+        return Err(Stop::failed("the command and the bench can't be built"));
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    messages
-        .filter(|message| message["target"]["name"] == "steadfast-bench")
-        .find_map(|message| message["executable"].as_str().map(|path| Path::new(path).to_owned()))
-        .ok_or_else(|| Stop::failed("cargo built no executable named steadfast-bench"))
+    let messages: Vec<Value> =
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let built = |name: &str| {
+        messages
+            .iter()
+            .filter(|message| message["target"]["name"] == name)
+            .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+            .ok_or_else(|| Stop::failed(format!("cargo built no executable named {name}")))
+    };
+    Ok((built("steadfast")?, built("steadfast-bench")?))
 }
