@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::mem::ManuallyDrop;
 use std::time::Duration;
 
-use clap::{Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, Command, FromArgMatches, Parser, ValueEnum};
 use steadfast::Error;
 
 use crate::reply::Reply;
@@ -138,13 +138,11 @@ pub(crate) fn parse(words: Vec<OsString>) -> Parsed {
 /// them run. What this takes, the whole tree takes in the same way, for it knows no more at any of its places; what this refuses
 /// is for the whole tree, which has the help, the suggestions and the words for it.
 fn by_one_verb(words: &[OsString]) -> Option<Arguments> {
-    // Neither is dropped: the process is as short as its verb.
-    let mut verbs = ManuallyDrop::new(Verb::augment_subcommands(Command::new("")));
-    let name = words.iter().skip(1).find(|word| verbs.find_subcommand(word).is_some())?;
-    let verb = verbs.find_subcommand_mut(name)?;
+    let verb = words.iter().skip(1).find_map(|word| Verb::alone(word.to_str()?))?;
     let root = Terms::augment_args(Command::new("steadfast"));
-    let root = root.subcommand_required(true).disable_help_subcommand(true);
-    let mut root = ManuallyDrop::new(root.subcommand(std::mem::take(verb)));
+    let root = root.subcommand_required(true).disable_help_subcommand(true).subcommand(verb);
+    // Not dropped: the process is as short as its verb.
+    let mut root = ManuallyDrop::new(root);
     let mut matches = root.try_get_matches_from_mut(words).ok()?;
     Arguments::from_arg_matches_mut(&mut matches).ok()
 }
@@ -206,8 +204,12 @@ mod tests {
         "userdata list web1 -ojson",
         "log --before 7 --limit 3",
         "check --repair --dry-run web1 list",
-        "completions bash",
-        "man",
+        "undefine web1",
+        "stop web1 --timeout 3",
+        "wait web1 data",
+        "export web1",
+        "backup /file",
+        "locks",
     ];
 
     fn words(line: &str) -> Vec<OsString> {
@@ -239,6 +241,9 @@ mod tests {
             "check --dry-run",
             "lits",
             "media",
+            "media insert web1",
+            "userdata",
+            "man",
         ] {
             assert!(by_one_verb(&words(line)).is_none(), "{line}");
         }

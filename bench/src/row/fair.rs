@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use steadfast_bench::Result;
 use steadfast_bench::bare::commit::{Ledger, Level};
+use steadfast_bench::bare::semaphore::Semaphore;
 use steadfast_bench::bare::verb::RECORD;
 use steadfast_store::{Commit, Request, StoreError};
 use uuid::Uuid;
@@ -23,24 +24,22 @@ const THREADS: usize = 4;
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
     let time = if bench.quick { 500 } else { 5000 };
-    let ours = Share::of(bench, "steadfast", time)?;
-    let bare = Share::of(bench, "sqlite", time)?;
-    let contenders = (PROCESSES * THREADS) as f64;
+    let semaphore = Semaphore::create()?;
+    let ours = Share::of(bench, "steadfast", &semaphore, time)?;
+    let fair = Share::of(bench, "semaphore", &semaphore, time)?;
+    let bare = Share::of(bench, "sqlite", &semaphore, time)?;
+    semaphore.remove()?;
+    let contenders = Limit::AtMost((PROCESSES * THREADS) as f64);
     Ok(vec![Outcome::of_figures(
         "fairness, 4 x 4",
         vec![
-            Figure::new(
-                "slowest / fastest thread",
-                ours.slowest / ours.fastest,
-                Limit::AtLeast(0.6),
-            ),
-            Figure::new("overtaken at most, times", ours.overtaken, Limit::AtMost(contenders)),
+            Figure::new("slowest / fastest thread", ours.evenness(), Limit::AtLeast(0.6))
+                .beside(fair.evenness()),
+            Figure::new("overtaken at most, times", ours.overtaken, contenders)
+                .beside(fair.overtaken),
             Figure::new("commits per second", ours.rate, Limit::Told),
-            Figure::new(
-                "busy handler: slowest / fastest",
-                bare.slowest / bare.fastest,
-                Limit::Told,
-            ),
+            Figure::new("semaphore: commits per second", fair.rate, Limit::Told),
+            Figure::new("busy handler: slowest / fastest", bare.evenness(), Limit::Told),
             Figure::new("busy handler: commits per second", bare.rate, Limit::Told),
         ],
     )])
@@ -54,7 +53,11 @@ struct Share {
 }
 
 impl Share {
-    fn of(bench: &Bench, mode: &str, milliseconds: u64) -> Result<Self> {
+    fn evenness(&self) -> f64 {
+        self.slowest / self.fastest
+    }
+
+    fn of(bench: &Bench, mode: &str, semaphore: &Semaphore, milliseconds: u64) -> Result<Self> {
         let folder = disk_folder()?;
         File::create(folder.path().join("grants"))?.write_all_at(&[0; 8], 0)?;
         // What is made once is made before anybody is timed.
@@ -65,9 +68,12 @@ impl Share {
         Ledger::open(&folder.path().join("bare.db"))?.fill(16, &"x".repeat(RECORD))?;
         drop(records);
         let (path, time) = (folder.path().display().to_string(), milliseconds.to_string());
+        let semaphore = semaphore.number().to_string();
         let numbers: Vec<_> = (0..PROCESSES).map(|at| (at * THREADS).to_string()).collect();
-        let words: Vec<_> =
-            numbers.iter().map(|first| vec!["commit", mode, &path, &time, first]).collect();
+        let words: Vec<_> = numbers
+            .iter()
+            .map(|first| vec!["commit", mode, &path, &semaphore, &time, first])
+            .collect();
         let (mut counts, mut overtaken) = (Vec::new(), 0.0_f64);
         for line in crowd(&bench.itself, &words)? {
             let (count, passed) = line.split_once(' ').ok_or("a writer said something else")?;
@@ -85,12 +91,13 @@ impl Share {
     }
 }
 
-/// `commit MODE FOLDER MILLISECONDS FIRST`: each thread writes its own domain, from number FIRST on, and says how often it was
+/// `commit MODE FOLDER SEMAPHORE MILLISECONDS FIRST`: each thread writes its own domain, from number FIRST on, and says how often it was
 /// served and how many others at most were between its asking and its turn.
 pub(super) fn commit(words: &[&str]) -> Result<()> {
-    let [mode, folder, milliseconds, first] = words else {
-        return Err("commit MODE FOLDER MS FIRST".into());
+    let [mode, folder, semaphore, milliseconds, first] = words else {
+        return Err("commit MODE FOLDER SEMAPHORE MS FIRST".into());
     };
+    let semaphore = Semaphore::of(semaphore.parse()?);
     let folder = Path::new(folder);
     let time = Duration::from_millis(milliseconds.parse()?);
     let first: usize = first.parse()?;
@@ -104,9 +111,10 @@ pub(super) fn commit(words: &[&str]) -> Result<()> {
         let threads: Vec<_> = (first..)
             .zip(ledgers)
             .map(|(number, ledger)| {
-                let (records, grants) = (&records, &grants);
+                let (records, grants, semaphore) = (&records, &grants, &semaphore);
                 scope.spawn(move || match *mode {
                     "steadfast" => serve(records, grants, number, until),
+                    "semaphore" => serve_in_turn(ledger, semaphore, grants, number, until),
                     _ => serve_bare(ledger, number, until),
                 })
             })
@@ -144,6 +152,27 @@ fn serve(
         })?;
         count += 1;
         most = most.max(passed);
+    }
+    Ok((count, most))
+}
+
+/// Each commit alone under a lock that the kernel gives in the order of the asking.
+fn serve_in_turn(
+    mut ledger: Ledger,
+    semaphore: &Semaphore,
+    grants: &Grants,
+    number: usize,
+    until: Instant,
+) -> Result<(u64, u64)> {
+    let text = "x".repeat(RECORD);
+    let (mut count, mut most) = (0, 0);
+    while Instant::now() < until {
+        let before = grants.now()?;
+        semaphore.lock()?;
+        most = most.max(grants.count(before)?);
+        ledger.put(i64::try_from(number)?, &text, Level::Full)?;
+        semaphore.unlock()?;
+        count += 1;
     }
     Ok((count, most))
 }

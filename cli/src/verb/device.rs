@@ -50,6 +50,7 @@ pub(crate) struct Detach {
 
 /// `media`
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Media {
     /// Put a medium into a drive
     Insert(Insert),

@@ -8,7 +8,7 @@ mod power;
 mod record;
 mod userdata;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Command, Subcommand};
 use steadfast::Error;
 
 use crate::manual;
@@ -17,7 +17,6 @@ use crate::session::Session;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-#[command(defer = true)]
 pub(crate) enum Verb {
     /// Record a domain from its JSON document
     Define(record::Define),
@@ -77,6 +76,34 @@ pub(crate) struct Domain {
 }
 
 impl Verb {
+    /// The part of the command line's tree that is of the verb of this name; none of those that a reader waits for anyway.
+    pub(crate) fn alone(name: &str) -> Option<Command> {
+        let (name, grown): (&'static str, fn(Command) -> Command) = match name {
+            "define" => ("define", record::Define::augment_args),
+            "undefine" => ("undefine", Domain::augment_args),
+            "start" => ("start", power::Start::augment_args),
+            "pause" => ("pause", Domain::augment_args),
+            "resume" => ("resume", Domain::augment_args),
+            "reset" => ("reset", Domain::augment_args),
+            "stop" => ("stop", Domain::augment_args),
+            "destroy" => ("destroy", Domain::augment_args),
+            "attach" => ("attach", device::Attach::augment_args),
+            "detach" => ("detach", device::Detach::augment_args),
+            "media" => ("media", device::Media::augment_subcommands),
+            "wait" => ("wait", device::Wait::augment_args),
+            "list" => ("list", |list| list),
+            "show" => ("show", Domain::augment_args),
+            "check" => ("check", check::Check::augment_args),
+            "locks" => ("locks", |locks| locks),
+            "log" => ("log", look::Log::augment_args),
+            "userdata" => ("userdata", userdata::Userdata::augment_subcommands),
+            "export" => ("export", Domain::augment_args),
+            "backup" => ("backup", record::Backup::augment_args),
+            _ => return None,
+        };
+        Some(grown(Command::new(name)))
+    }
+
     /// As it is typed.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -158,5 +185,34 @@ pub(crate) fn run(verb: Verb, session: &Session) -> Result<Reply, Error> {
         Verb::Schema(schema) => Ok(manual::schema(&schema)),
         Verb::Completions(completions) => Ok(manual::completions(&completions)),
         Verb::Man => manual::man(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The arguments of a verb and of the verbs below it.
+    fn arguments(command: &Command) -> Vec<String> {
+        let mut command = command.clone();
+        command.build();
+        let own = command.get_arguments().map(|argument| format!("{argument:?}"));
+        let below = command
+            .get_subcommands()
+            .flat_map(|below| std::iter::once(below.get_name().to_owned()).chain(arguments(below)));
+        own.chain(below).collect()
+    }
+
+    #[test]
+    fn the_tree_of_a_verb_alone_is_its_part_of_the_whole_tree() {
+        let whole = Verb::augment_subcommands(Command::new("steadfast"));
+        let mut missing = Vec::new();
+        for verb in whole.get_subcommands() {
+            match Verb::alone(verb.get_name()) {
+                Some(alone) => assert_eq!(arguments(&alone), arguments(verb), "{alone}"),
+                None => missing.push(verb.get_name()),
+            }
+        }
+        assert_eq!(missing, ["schema", "completions", "man"]);
     }
 }

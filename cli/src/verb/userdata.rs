@@ -15,6 +15,7 @@ use crate::{base64, input};
 
 /// `userdata`
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Userdata {
     /// List the keys
     List {
