@@ -21,6 +21,7 @@ mod cold;
 mod datum;
 mod document;
 mod error;
+mod glimpse;
 mod mac;
 mod name;
 mod observe;
@@ -41,6 +42,7 @@ pub use class::{
 pub use cold::{ColdArg, ColdValue, Recorded, cold, machine_args, user_args};
 pub use document::{Accel, Accelerator, Boot, Document, Layout, SerialPort, Settings};
 pub use error::{Error, Problem};
+pub use glimpse::{Glimpse, Part};
 pub use mac::Mac;
 pub use name::{
     CpuModel, DeviceName, DomainName, DriveSerial, FilePath, Forward, InterfaceName,

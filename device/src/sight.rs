@@ -110,23 +110,74 @@ pub struct Drive {
     pub locked: bool,
 }
 
+impl Drive {
+    /// What lies in it.
+    pub(crate) fn medium(&self) -> InDrive {
+        match &self.node {
+            None => InDrive::Empty,
+            Some(node) => match layer_of_name(node) {
+                Some((medium, Layer::Node)) => InDrive::Ours(medium),
+                _ => InDrive::Foreign(node.clone()),
+            },
+        }
+    }
+}
+
 const PERIPHERAL: &str = "/machine/peripheral";
 const ANONYMOUS: &str = "/machine/peripheral-anon";
+
+impl Query {
+    fn plain(command: &'static str) -> Self {
+        Self { command, arguments: json!({}) }
+    }
+
+    fn children(path: &str) -> Self {
+        Self { command: "qom-list", arguments: json!({ "path": path }) }
+    }
+
+    pub(crate) fn status() -> Self {
+        Self::plain("query-status")
+    }
+
+    pub(crate) fn devices() -> Self {
+        Self::children(PERIPHERAL)
+    }
+
+    pub(crate) fn nodes() -> Self {
+        Self { command: "query-named-block-nodes", arguments: json!({ "flat": true }) }
+    }
+
+    pub(crate) fn drives() -> Self {
+        Self::plain("query-block")
+    }
+
+    pub(crate) fn objects() -> Self {
+        Self::children("/objects")
+    }
+
+    pub(crate) fn sets() -> Self {
+        Self::plain("query-fdsets")
+    }
+
+    pub(crate) fn network() -> Self {
+        let arguments = json!({ "command-line": "info network" });
+        Self { command: "human-monitor-command", arguments }
+    }
+}
 
 impl Sight {
     /// What to ask, in this order, all in one round of queries.
     #[must_use]
     pub fn queries() -> Vec<Query> {
-        let query = |command, arguments| Query { command, arguments };
         vec![
-            query("query-status", json!({})),
-            query("qom-list", json!({ "path": PERIPHERAL })),
-            query("qom-list", json!({ "path": ANONYMOUS })),
-            query("query-named-block-nodes", json!({ "flat": true })),
-            query("query-block", json!({})),
-            query("qom-list", json!({ "path": "/objects" })),
-            query("query-fdsets", json!({})),
-            query("human-monitor-command", json!({ "command-line": "info network" })),
+            Query::status(),
+            Query::devices(),
+            Query::children(ANONYMOUS),
+            Query::nodes(),
+            Query::drives(),
+            Query::objects(),
+            Query::sets(),
+            Query::network(),
         ]
     }
 
@@ -139,8 +190,7 @@ impl Sight {
         else {
             return Err(bad("the inventory", "a reply is missing"));
         };
-        let running =
-            status["running"].as_bool().ok_or_else(|| bad("query-status", "no `running`"))?;
+        let running = Self::read_status(status)?;
         let mut sight = Self::default();
         for (name, qom_type) in children(anonymous)? {
             sight.foreign.devices.insert(format!("{ANONYMOUS}/{name}"), qom_type);
@@ -148,15 +198,25 @@ impl Sight {
         sight.read_nodes(nodes)?;
         sight.read_drives(block)?;
         sight.read_devices(children(peripheral)?)?;
-        sight.objects.extend(children(objects)?);
-        let layers = sight.objects.keys().filter_map(|name| layer_of_name(name));
-        sight.backs.extend(layers.filter(|(_, layer)| *layer == Layer::Object));
+        sight.read_objects(objects)?;
         sight.read_netdevs(network)?;
         sight.read_fdsets(fdsets, running)?;
         Ok(sight)
     }
 
-    fn read_nodes(&mut self, reply: &Json) -> Result<(), Error> {
+    /// Whether the guest runs.
+    pub(crate) fn read_status(reply: &Json) -> Result<bool, Error> {
+        reply["running"].as_bool().ok_or_else(|| bad("query-status", "no `running`"))
+    }
+
+    pub(crate) fn read_objects(&mut self, reply: &Json) -> Result<(), Error> {
+        self.objects.extend(children(reply)?);
+        let layers = self.objects.keys().filter_map(|name| layer_of_name(name));
+        self.backs.extend(layers.filter(|(_, layer)| *layer == Layer::Object));
+        Ok(())
+    }
+
+    pub(crate) fn read_nodes(&mut self, reply: &Json) -> Result<(), Error> {
         const COMMAND: &str = "query-named-block-nodes";
         for node in list(reply, COMMAND)? {
             let name = text(node, "node-name", COMMAND)?;
@@ -174,7 +234,7 @@ impl Sight {
         Ok(())
     }
 
-    fn read_drives(&mut self, reply: &Json) -> Result<(), Error> {
+    pub(crate) fn read_drives(&mut self, reply: &Json) -> Result<(), Error> {
         const COMMAND: &str = "query-block";
         for drive in list(reply, COMMAND)? {
             text(drive, "device", COMMAND)?;
@@ -212,13 +272,7 @@ impl Sight {
             if takes_media && drive.is_none() {
                 return Err(bad("query-block", &format!("nothing about {id}")));
             }
-            let in_drive = drive.map(|drive| match &drive.node {
-                None => InDrive::Empty,
-                Some(node) => match layer_of_name(node) {
-                    Some((medium, Layer::Node)) => InDrive::Ours(medium),
-                    _ => InDrive::Foreign(node.clone()),
-                },
-            });
+            let in_drive = drive.map(Drive::medium);
             let tray_open = drive.is_some_and(|drive| drive.tray_open);
             let medium = in_drive.filter(|_| takes_media);
             self.fronts.insert(serial, Front { qom_type, medium, tray_open });
@@ -228,7 +282,7 @@ impl Sight {
 
     /// QMP has no command for these; the monitor's text has a line `NAME: index=N,type=KIND,…` each,
     /// indented below the card or hub it is connected to.
-    fn read_netdevs(&mut self, reply: &Json) -> Result<(), Error> {
+    pub(crate) fn read_netdevs(&mut self, reply: &Json) -> Result<(), Error> {
         const COMMAND: &str = "info network";
         let lines = reply.as_str().ok_or_else(|| bad(COMMAND, "no text"))?.lines();
         for line in lines {
@@ -254,7 +308,7 @@ impl Sight {
     }
 
     /// A set is ours if a descriptor in it says so, or our node opened it and the monitor's copies are gone.
-    fn read_fdsets(&mut self, reply: &Json, running: bool) -> Result<(), Error> {
+    pub(crate) fn read_fdsets(&mut self, reply: &Json, running: bool) -> Result<(), Error> {
         const COMMAND: &str = "query-fdsets";
         for set in list(reply, COMMAND)? {
             let number = set["fdset-id"].as_u64().ok_or_else(|| bad(COMMAND, "no `fdset-id`"))?;
@@ -283,7 +337,7 @@ impl Sight {
 }
 
 /// The children in a reply to `qom-list`, with their types.
-fn children(reply: &Json) -> Result<Vec<(String, String)>, Error> {
+pub(crate) fn children(reply: &Json) -> Result<Vec<(String, String)>, Error> {
     const COMMAND: &str = "qom-list";
     let mut children = Vec::new();
     for item in list(reply, COMMAND)? {

@@ -9,7 +9,7 @@ use std::{
 
 use steadfast_locks::{Fast, Permit, Slow};
 use steadfast_protocol::{
-    Command, Domain, Entry, Generation, Heard, Launch, Lost, Patience, Platform, Reply, Row,
+    About, Command, Domain, Entry, Generation, Heard, Launch, Lost, Patience, Platform, Reply, Row,
     Serial, Sight, Signal, Standing, Tx, View,
 };
 
@@ -346,9 +346,13 @@ impl Platform for Sim {
         }
     }
 
-    async fn look(&self, monitor: &mut Monitor) -> Result<Option<Sight>, ()> {
+    async fn look(
+        &self,
+        monitor: &mut Monitor,
+        about: &About<Gadget>,
+    ) -> Result<Option<Sight>, ()> {
         match self.ask(Request::Look(monitor.1)).await {
-            Answer::Sight(sight) => Ok(sight),
+            Answer::Sight(sight) => Ok(sight.map(|sight| about.narrow(sight))),
             other => failed(&other),
         }
     }

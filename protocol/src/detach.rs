@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    Already, Conflict, DevicePhase, Domain, Error, Generation, Ground, Id, Leaving, Outcome,
+    About, Already, Conflict, DevicePhase, Domain, Error, Generation, Ground, Id, Leaving, Outcome,
     Outcomes, Owner, Platform, Reply, Serial, Session, Spec, Step, Terms, View,
     doubt::{Aim, Doubt},
     tx::{End, Thing},
@@ -82,7 +82,8 @@ impl<P: Platform> Owner<'_, P> {
             deleted = self.listen_for_qemu(&things).await?;
         }
         if doubtful || deleted.len() < things.len() {
-            let sight = self.look().await?;
+            let about = About::fronts(things.iter().map(|thing| &thing.entry));
+            let sight = self.look_at(about).await?;
             let absent = things.iter().map(|thing| thing.entry.serial);
             deleted.extend(absent.filter(|serial| !sight.fronts.contains_key(serial)));
         }

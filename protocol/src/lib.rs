@@ -17,6 +17,7 @@
 //! Read [`Session`], then [`SlowGuard`], then the verbs in the order of their files.
 #![forbid(unsafe_code)]
 
+mod about;
 mod attach;
 mod begin;
 mod define;
@@ -39,6 +40,7 @@ mod tx;
 mod witness;
 
 pub use crate::{
+    about::{About, Topic},
     begin::{Ground, Owner},
     define::{Definition, Replace},
     detach::Press,

@@ -9,8 +9,8 @@
 //! ```
 
 use crate::{
-    Already, Change, Conflict, DevicePhase, Domain, Door, Drive, Error, Ground, Id, Outcome,
-    OutcomeOf, Outcomes, Owner, Platform, Reply, Session, Spec, Step, Terms, View,
+    About, Already, Change, Conflict, DevicePhase, Domain, Door, Drive, Entry, Error, Ground, Id,
+    Outcome, OutcomeOf, Outcomes, Owner, Platform, Reply, Session, Spec, Step, Terms, View,
     doubt::Aim,
     settle::{next, taken},
     tx::{End, Thing},
@@ -132,7 +132,7 @@ impl<P: Platform> Owner<'_, P> {
         let mut tries = 0;
         while let Some(words) = refusal(self.tell(moves.clone()).await?) {
             // The words are not trusted: what the drive holds decides.
-            match self.look().await?.fronts.get(&thing.entry.serial).copied() {
+            match self.drive(&thing.entry).await? {
                 Some(Drive::Holds(serial)) if serial == change.serial => break,
                 Some(Drive::Empty) if change.medium.is_none() => break,
                 // A guest that resets its controller shuts the tray between two commands.
@@ -165,6 +165,12 @@ impl<P: Platform> Owner<'_, P> {
         Ok(Outcome::Changed)
     }
 
+    /// What a drive holds; `None` where there is no such drive.
+    async fn drive(&mut self, entry: &Entry<P::Spec>) -> Result<Option<Drive>, Error<P>> {
+        let sight = self.look_at(About::fronts([entry])).await?;
+        Ok(sight.fronts.get(&entry.serial).copied())
+    }
+
     /// The change was refused: what the drive holds now is what the record will say.
     async fn keep_old(
         &mut self,
@@ -175,7 +181,7 @@ impl<P: Platform> Owner<'_, P> {
         self.guard.stage("undo");
         let entry = &thing.entry;
         let old = entry.spec.medium().flatten().cloned();
-        let drive = self.look().await?.fronts.get(&entry.serial).copied();
+        let drive = self.drive(entry).await?;
         let emptied = drive == Some(Drive::Empty) && old.is_some();
         let back = if emptied {
             let steps = [Step::OpenTray(Door::Force), Step::PutMedium, Step::CloseTray];

@@ -1,6 +1,8 @@
 //! What an owner tells QEMU and sees of it.
 
-use crate::{Command, Entry, Error, Owner, Platform, Reply, Serial, Sight, Spec, Step, tx::Thing};
+use crate::{
+    About, Command, Entry, Error, Owner, Platform, Reply, Serial, Sight, Spec, Step, tx::Thing,
+};
 
 impl<S: Spec> Entry<S> {
     pub(crate) fn command(&self, step: Step) -> Command<S> {
@@ -20,11 +22,21 @@ impl<S: Spec> Entry<S> {
 }
 
 impl<P: Platform> Owner<'_, P> {
+    /// Everything of ours.
+    ///
     /// # Errors
     /// [`Error::Unknown`] where the monitor went silent.
     pub(crate) async fn look(&mut self) -> Result<Sight, Error<P>> {
+        self.look_at(About::All).await
+    }
+
+    /// What this is about, and nothing else.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] where the monitor went silent.
+    pub(crate) async fn look_at(&mut self, about: About<P::Spec>) -> Result<Sight, Error<P>> {
         let platform = self.guard.platform();
-        let sight = platform.look(&mut self.monitor).await.map_err(Error::Platform)?;
+        let sight = platform.look(&mut self.monitor, &about).await.map_err(Error::Platform)?;
         sight.ok_or(Error::Unknown)
     }
 
@@ -58,7 +70,8 @@ impl<P: Platform> Owner<'_, P> {
             if replies.iter().all(|reply| *reply == Reply::Done) {
                 return Ok(());
             }
-            let sight = self.look().await?;
+            let entries = left.iter().map(|(entry, _)| *entry);
+            let sight = self.look_at(About::devices(entries)).await?;
             left.retain(|(entry, layer)| sight.backs.contains(&(entry.medium, *layer)));
             if left.is_empty() {
                 return Ok(());

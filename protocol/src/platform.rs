@@ -8,7 +8,7 @@ use std::{
 
 use steadfast_locks::{Fast, Permit, Slow};
 
-use crate::{Alive, Domain, Entry, Generation, Phase, Row, Serial, Spec, Tx};
+use crate::{About, Alive, Domain, Entry, Generation, Phase, Row, Serial, Spec, Tx};
 
 /// The id type of a platform's devices.
 pub type Id<P> = <<P as Platform>::Spec as Spec>::Id;
@@ -299,10 +299,12 @@ pub trait Platform: Send + Sync {
         signal: Signal,
     ) -> impl Future<Output = Result<Reply<Self::Refusal>, Self::Error>> + Send;
 
-    /// What QEMU has of ours, asked in this session. `None`: the monitor went silent. A read error is an error (R19).
+    /// What QEMU has of what this is about, asked in this session. `None`: the monitor went silent. A read error is an error
+    /// (R19).
     fn look(
         &self,
         monitor: &mut Self::Monitor,
+        about: &About<Self::Spec>,
     ) -> impl Future<Output = Result<Option<Sight>, Self::Error>> + Send;
 
     /// Listens, holding the session, for as long as QEMU by itself needs; returns at the first word about one of `serials`.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Conflict, DevicePhase, Domain, Drive, Entry, Error, Generation, Id, Outcome, OutcomeOf, Owner,
-    Phase, Platform, Reply, Session, Spec, Step, View, tx::Thing, witness::Absent,
+    About, Conflict, DevicePhase, Domain, Drive, Entry, Error, Generation, Id, Outcome, OutcomeOf,
+    Owner, Phase, Platform, Reply, Session, Spec, Step, View, tx::Thing, witness::Absent,
 };
 
 /// One repair of a running domain.
@@ -89,7 +89,7 @@ impl<P: Platform> Session<'_, P> {
         let Ok(mut monitor) = monitor.map_err(Error::Platform)? else {
             return Err(Error::Silent);
         };
-        let sight = platform.look(&mut monitor).await.map_err(Error::Platform)?;
+        let sight = platform.look(&mut monitor, &About::All).await.map_err(Error::Platform)?;
         sight.ok_or(Error::Silent)?;
         let view = View::all().durable();
         guard.fast(view, move |tx| tx.readopt(generation, entries)).await??;

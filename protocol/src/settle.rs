@@ -1,8 +1,8 @@
 //! What a dead owner left is decided by what QEMU has, after the fence (R11, R17).
 
 use crate::{
-    Acknowledged, Change, DevicePhase, Door, Drive, Entry, Error, Id, Owner, Platform, Reply, Spec,
-    Step, View,
+    About, Acknowledged, Change, DevicePhase, Door, Drive, Entry, Error, Id, Owner, Platform,
+    Reply, Spec, Step, View,
     tx::{End, Thing},
     witness::{Absent, Ends},
 };
@@ -26,7 +26,8 @@ impl<P: Platform> Owner<'_, P> {
             .guard
             .fast(View::devices(open), move |tx| tx.take_over(generation, &asked))
             .await??;
-        let sight = self.look().await?;
+        let about = About::devices(found.values());
+        let sight = self.look_at(about).await?;
         let mut leaving = Vec::new();
         let mut ended = Vec::new();
         for (id, entry) in found {

@@ -26,7 +26,7 @@ use steadfast_locks::{
     alive::{self, Fate},
 };
 use steadfast_protocol::{
-    Command, Domain, Entry, Generation, Heard, Launch, Lost, Patience, Platform, Reply, Row,
+    About, Command, Domain, Entry, Generation, Heard, Launch, Lost, Patience, Platform, Reply, Row,
     Serial, Sight, Signal, Standing, Tx, View,
 };
 use steadfast_qmp::{ConnectOptions, Monitor, Outcome, QmpError};
@@ -452,9 +452,9 @@ impl Platform for Operation {
         Ok(reply)
     }
 
-    async fn look(&self, monitor: &mut Wire) -> Result<Option<Sight>, Error> {
+    async fn look(&self, monitor: &mut Wire, about: &About<Thing>) -> Result<Option<Sight>, Error> {
         tracing::trace!(call = "look");
-        monitor.look().await.map_err(|error| {
+        monitor.look(about).await.map_err(|error| {
             // What was begun may or may not have happened: a reply nobody understands says nothing (R19).
             Error::new(Kind::Unknown, "failed to understand QEMU").caused_by(&error)
         })

@@ -13,8 +13,8 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use steadfast_device::{self as device, Access, Action, Descriptor, InDrive, Layer};
-use steadfast_protocol::{Command, Door, Drive, Heard, Reply, Serial, Sight, Step};
+use steadfast_device::{self as device, Access, Action, Descriptor, Glimpse, InDrive, Layer, Part};
+use steadfast_protocol::{About, Command, Door, Drive, Heard, Reply, Serial, Sight, Step, Topic};
 use steadfast_qmp::{Events, EventsError, Filter, Monitor, Outcome};
 
 use crate::{
@@ -195,8 +195,18 @@ impl Wire {
         inventory(&self.monitor, self.deadline).await
     }
 
-    pub(crate) async fn look(&mut self) -> Result<Option<Sight>, device::Error> {
-        Ok(self.inventory().await?.map(|seen| ours(&seen, &self.aliases)))
+    /// What this is about. Of names that are not ours all has to be asked to tell what they name.
+    pub(crate) async fn look(
+        &mut self,
+        about: &About<Thing>,
+    ) -> Result<Option<Sight>, device::Error> {
+        if let About::These(topics) = about
+            && topics.iter().all(|topic| topic.spec.alias().is_none())
+        {
+            return glimpse(&self.monitor, topics, self.deadline).await;
+        }
+        let seen = self.inventory().await?;
+        Ok(seen.map(|seen| about.narrow(ours(&seen, &self.aliases))))
     }
 
     /// One beat of listening for one of these.
@@ -266,12 +276,21 @@ pub(crate) async fn inventory(
     monitor: &Monitor,
     deadline: Instant,
 ) -> Result<Option<device::Sight>, device::Error> {
-    let queries = device::Sight::queries()
-        .into_iter()
-        .map(|query| steadfast_qmp::Command::new(query.command).arguments(query.arguments))
-        .collect();
+    let values = values(monitor, device::Sight::queries(), deadline).await?;
+    values.map(|values| device::Sight::parse(&values)).transpose()
+}
+
+/// What was answered, or `None` where the monitor is silent.
+async fn values(
+    monitor: &Monitor,
+    queries: Vec<device::Query>,
+    deadline: Instant,
+) -> Result<Option<Vec<Value>>, device::Error> {
+    let command = |query: device::Query| {
+        steadfast_qmp::Command::new(query.command).arguments(query.arguments)
+    };
     let mut values = Vec::new();
-    for outcome in monitor.execute_all(queries, deadline).await {
+    for outcome in monitor.execute_all(queries.into_iter().map(command).collect(), deadline).await {
         match outcome {
             Outcome::Done(value) => values.push(value),
             Outcome::Unknown(_) => return Ok(None),
@@ -283,18 +302,58 @@ pub(crate) async fn inventory(
             }
         }
     }
-    device::Sight::parse(&values).map(Some)
+    Ok(Some(values))
+}
+
+/// Asks for these devices and what belongs to them, and for nothing else.
+async fn glimpse(
+    monitor: &Monitor,
+    topics: &[Topic<Thing>],
+    deadline: Instant,
+) -> Result<Option<Sight>, device::Error> {
+    let mut parts = BTreeSet::new();
+    for topic in topics {
+        parts.extend(topic.spec.spec().medium().map(|_| Part::Drives));
+        let layers = topic.backs.iter().flat_map(|(_, thing)| thing.layer_kinds());
+        parts.extend(layers.filter_map(Part::of));
+    }
+    let values = values(monitor, Glimpse::queries(&parts), deadline).await?;
+    let Some(values) = values else { return Ok(None) };
+    let seen = Glimpse::parse(&parts, &values)?;
+    let mut sight = Sight::default();
+    for topic in topics {
+        let serial = device::Serial(topic.serial.0);
+        if seen.has_front(serial) {
+            let takes_media = topic.spec.spec().medium().is_some();
+            let drive = if takes_media { holds(&seen.in_drive(serial)?) } else { Drive::Empty };
+            sight.fronts.insert(topic.serial, drive);
+        }
+        for (back, thing) in &topic.backs {
+            for layer in thing.layer_kinds() {
+                let serial = device::Serial(back.0);
+                let came_in = layer == Layer::Node && seen.has(serial, Layer::Fdset)?;
+                if came_in || seen.has(serial, layer)? {
+                    sight.backs.insert((*back, OWN));
+                }
+            }
+        }
+    }
+    Ok(Some(sight))
+}
+
+fn holds(medium: &InDrive) -> Drive {
+    match medium {
+        InDrive::Empty => Drive::Empty,
+        InDrive::Ours(medium) => Drive::Holds(Serial(medium.0)),
+        InDrive::Foreign(_) => Drive::Foreign,
+    }
 }
 
 /// What of an inventory is ours, by serials.
 pub(crate) fn ours(seen: &device::Sight, aliases: &[(Serial, Alias)]) -> Sight {
     let mut sight = Sight::default();
     for (serial, front) in &seen.fronts {
-        let drive = match &front.medium {
-            None | Some(InDrive::Empty) => Drive::Empty,
-            Some(InDrive::Ours(medium)) => Drive::Holds(Serial(medium.0)),
-            Some(InDrive::Foreign(_)) => Drive::Foreign,
-        };
+        let drive = front.medium.as_ref().map_or(Drive::Empty, holds);
         sight.fronts.insert(Serial(serial.0), drive);
     }
     sight.backs.extend(seen.backs.iter().map(|(serial, _)| (Serial(serial.0), OWN)));

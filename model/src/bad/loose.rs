@@ -2,8 +2,8 @@
 
 use steadfast_locks::{Fast, Permit, Slow, Unlocked};
 use steadfast_protocol::{
-    Command, Conflict, DevicePhase, Domain, Entry, Error, Loaded, Platform, Reply, Serial, Spec,
-    Step, Tx, View,
+    About, Command, Conflict, DevicePhase, Domain, Entry, Error, Loaded, Platform, Reply, Serial,
+    Spec, Step, Tx, View,
 };
 
 use crate::Gadget;
@@ -49,7 +49,8 @@ impl<'p, P: Platform<Spec = Gadget>> Loose<'p, P> {
 
     /// Whether QEMU has that front end.
     pub(super) async fn has(&mut self, serial: Serial) -> Result<bool, Error<P>> {
-        let sight = self.platform.look(&mut self.monitor).await.map_err(Error::Platform)?;
+        let sight =
+            self.platform.look(&mut self.monitor, &About::All).await.map_err(Error::Platform)?;
         Ok(sight.ok_or(Error::Unknown)?.fronts.contains_key(&serial))
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use steadfast_locks::{Fast, Permit, Slow};
 use steadfast_protocol::{
-    Command, Door, Entry, Generation, Id, Patience, Platform, Serial, Signal, Step, View,
+    About, Command, Door, Entry, Generation, Id, Patience, Platform, Serial, Signal, Step, View,
 };
 
 use super::{
@@ -97,7 +97,7 @@ impl<S: Side> Player<S> {
         let hasty = self.recorder(Time::Short);
         let second = self.connect(&hasty, &hold, generation).await;
         drop(second);
-        let _ = recorder.look(&mut session).await;
+        let _ = recorder.look(&mut session, &About::All).await;
         let stranger = |entry: &Entry<SpecOf<S>>| {
             let serial = Serial(entry.serial.0 + FAR);
             Entry { serial, medium: serial, intent: serial, ..entry.clone() }
@@ -113,7 +113,7 @@ impl<S: Side> Player<S> {
         for step in tried {
             let _ = recorder.tell(&mut session, vec![step]).await;
         }
-        let _ = recorder.look(&mut session).await;
+        let _ = recorder.look(&mut session, &About::All).await;
         // Its own image would be locked; a drive's can be opened twice. Its place is taken.
         let other = stranger(&drive);
         let steps = [
@@ -124,7 +124,7 @@ impl<S: Side> Player<S> {
             Step::RemoveLayer(0),
         ];
         let _ = recorder.tell(&mut session, steps.map(|step| command(&other, step)).into()).await;
-        let _ = recorder.look(&mut session).await;
+        let _ = recorder.look(&mut session, &About::All).await;
         let steps = [
             Step::TakeMedium,
             Step::PutMedium,
@@ -137,10 +137,10 @@ impl<S: Side> Player<S> {
             Step::TakeMedium,
         ];
         let _ = recorder.tell(&mut session, steps.map(|step| command(&drive, step)).into()).await;
-        let _ = recorder.look(&mut session).await;
+        let _ = recorder.look(&mut session, &About::All).await;
         let steps = [Step::PutMedium, Step::PutMedium, Step::CloseTray];
         let _ = recorder.tell(&mut session, steps.map(|step| command(&drive, step)).into()).await;
-        let _ = recorder.look(&mut session).await;
+        let _ = recorder.look(&mut session, &About::All).await;
         for signal in [Signal::Pause, Signal::Pause, Signal::Resume, Signal::Resume] {
             let _ = recorder.signal(&mut session, signal).await;
         }
@@ -160,12 +160,12 @@ impl<S: Side> Player<S> {
         let Some(mut session) = self.connect(&recorder, &hold, generation).await else { return };
         let unplug = || vec![command(&card, Step::Unplug)];
         let _ = recorder.tell(&mut session, unplug()).await;
-        let _ = recorder.look(&mut session).await;
+        let _ = recorder.look(&mut session, &About::All).await;
         let _ = recorder.tell(&mut session, unplug()).await;
         let _ = self.recorder(Time::Short).watch(domain, generation, &serials).await;
         let _ = recorder.signal(&mut session, Signal::Reset).await;
         self.listen(&recorder, &mut session, &serials).await;
-        let _ = recorder.look(&mut session).await;
+        let _ = recorder.look(&mut session, &About::All).await;
         let _ = recorder.tell(&mut session, unplug()).await;
         let _ = self.recorder(Time::Short).watch(domain, generation, &serials).await;
         let hasty = self.recorder(Time::Short);
@@ -195,7 +195,7 @@ impl<S: Side> Player<S> {
         let recorder = self.recorder(Time::Ample);
         let Some(hold) = self.slow(&recorder, generation).await else { return };
         let Some(mut session) = self.connect(&recorder, &hold, generation).await else { return };
-        let _ = recorder.look(&mut session).await;
+        let _ = recorder.look(&mut session, &About::All).await;
     }
 
     /// QEMU is killed by somebody else under an open session.
@@ -210,7 +210,7 @@ impl<S: Side> Player<S> {
         let steps = [Step::Unplug, Step::RemoveLayer(0)];
         let _ = recorder.tell(&mut session, steps.map(|step| command(&disk, step)).into()).await;
         let _ = recorder.signal(&mut session, Signal::Reset).await;
-        let _ = recorder.look(&mut session).await;
+        let _ = recorder.look(&mut session, &About::All).await;
         self.listen(&recorder, &mut session, &serials).await;
         drop(session);
         let again = self.connect(&recorder, &hold, generation).await;

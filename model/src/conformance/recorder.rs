@@ -7,7 +7,7 @@ use std::{
 
 use steadfast_locks::{Fast, Permit, Slow};
 use steadfast_protocol::{
-    Command, Domain, Entry, Generation, Heard, Launch, Lost, Patience, Platform, Reply, Row,
+    About, Command, Domain, Entry, Generation, Heard, Launch, Lost, Patience, Platform, Reply, Row,
     Serial, Sight, Signal, Standing, Tx, View,
 };
 
@@ -240,8 +240,12 @@ impl<S: Side> Platform for Recorder<S> {
         answered
     }
 
-    async fn look(&self, monitor: &mut Self::Monitor) -> Answered<Option<Sight>, S> {
-        let answered = self.platform.look(monitor).await;
+    async fn look(
+        &self,
+        monitor: &mut Self::Monitor,
+        about: &About<Self::Spec>,
+    ) -> Answered<Option<Sight>, S> {
+        let answered = self.platform.look(monitor, about).await;
         let mut transcript = self.transcript();
         let said =
             said(&mut transcript, &answered, |transcript, sight| transcript.sight(sight.as_ref()));

@@ -8,7 +8,7 @@ use std::{
 
 use steadfast_locks::{Fast, Permit, Slow};
 use steadfast_protocol::{
-    Command, Domain, Entry, Generation, Heard, Launch, Lost, Patience, Platform, Reply, Row,
+    About, Command, Domain, Entry, Generation, Heard, Launch, Lost, Patience, Platform, Reply, Row,
     Serial, Sight, Signal, Standing, Tx, View,
 };
 
@@ -286,9 +286,13 @@ impl<S: Shared<Stage>> Platform for Live<S> {
         }
     }
 
-    async fn look(&self, monitor: &mut Monitor<S>) -> Result<Option<Sight>, ()> {
+    async fn look(
+        &self,
+        monitor: &mut Monitor<S>,
+        about: &About<Gadget>,
+    ) -> Result<Option<Sight>, ()> {
         match self.plainly(Request::Look(monitor.1)).await {
-            Answer::Sight(sight) => Ok(sight),
+            Answer::Sight(sight) => Ok(sight.map(|sight| about.narrow(sight))),
             other => failed(&other),
         }
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use steadfast_locks::{Fast, Permit, Slow};
 use steadfast_protocol::{
-    Alive, Command, Domain, Door, Durability, Entry, Generation, Heard, Launch, Loaded, Lost,
-    Patience, Placing, Platform, Probe, Reply, Revision, Row, Scope, Serial, Sight, Signal,
+    About, Alive, Command, Domain, Door, Durability, Entry, Generation, Heard, Launch, Loaded,
+    Lost, Patience, Placing, Platform, Probe, Reply, Revision, Row, Scope, Serial, Sight, Signal,
     Standing, Step, Tx, View,
 };
 
@@ -206,12 +206,16 @@ impl Platform for Host {
         }
     }
 
-    async fn look(&self, monitor: &mut Monitor) -> Answer<Option<Sight>> {
+    async fn look(
+        &self,
+        monitor: &mut Monitor,
+        about: &About<Self::Spec>,
+    ) -> Answer<Option<Sight>> {
         let (world, twist) = self.effect("look".to_owned());
         match twist {
             Some(Twist::Silent) => Ok(None),
             Some(_) => Err(BROKEN),
-            None => Ok(world.machines.get(&monitor.1).map(Machine::sight)),
+            None => Ok(world.machines.get(&monitor.1).map(|machine| about.narrow(machine.sight()))),
         }
     }
 
