@@ -21,7 +21,7 @@ steadfast-bench --command PROGRAM --results FILE --disk FOLDER --run FOLDER [--g
 
 /// After so long nothing is run again that was noisy: what is left of the twenty minutes of a whole run is for the building before
 /// it, and for the first run of the rows that are still to come.
-const MOST: Duration = Duration::from_secs(10 * 60);
+const MOST: Duration = Duration::from_secs(9 * 60);
 
 /// What to do with counts of instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,8 +106,12 @@ impl Options {
 
 /// That there is none is told: its figures are not measured then.
 fn peer() -> Option<Libvirt> {
+    let began = Instant::now();
     match Libvirt::start() {
-        Ok(libvirt) => Some(libvirt),
+        Ok(libvirt) => {
+            println!("-- libvirt came up in {:.1} s\n", began.elapsed().as_secs_f64());
+            Some(libvirt)
+        }
         Err(error) => {
             println!("!! libvirt is not measured: {error}");
             None

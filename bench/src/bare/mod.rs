@@ -5,6 +5,7 @@ pub mod disk;
 pub mod flock;
 pub mod journal;
 pub mod qmp;
+pub mod record;
 #[expect(unsafe_code, reason = "calls that no library wraps")]
 pub mod semaphore;
 pub mod verb;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use steadfast_bench::Result;
 use steadfast_bench::bare::commit::Ledger;
 use steadfast_bench::bare::flock::Flock;
+use steadfast_bench::bare::record::Record;
 use steadfast_bench::bare::semaphore::Semaphore;
 use steadfast_locks::{Fast, Level, LockTable, OwnerNote};
 use steadfast_store::{Commit, Request, StoreError};
@@ -67,7 +68,10 @@ fn read(bench: &Bench) -> Result<Outcome> {
     let uuid = records.define(1, 8)?;
     let mut ledger = Ledger::open(&folder.path().join("floor.db"))?;
     let row = device(3);
-    ledger.fill(8, &format!("{}{}", row.spec, row.place))?;
+    let text = format!("{}{}", row.spec, row.place);
+    ledger.fill(8, &text)?;
+    let record = Record::create(folder.path(), "", &text, 8)?;
+    let third = move || batch(|| record.read("disk3"));
     let ours = || {
         batch(|| {
             let held = records.fast(uuid)?;
@@ -79,8 +83,11 @@ fn read(bench: &Bench) -> Result<Outcome> {
         })
     };
     let bare = move || batch(|| ledger.get(3).map(drop));
-    let sides =
-        vec![Side::new("steadfast", Role::Product, ours), Side::new("SELECT", Role::Floor, bare)];
+    let sides = vec![
+        Side::new("steadfast", Role::Product, ours),
+        Side::new("SELECT", Role::Floor, bare),
+        Side::new("flock pair, SELECT", Role::Third, third),
+    ];
     let ratio = Ratio { above: "steadfast", below: "SELECT", limit: Limit::AtMost(2.0) };
     bench.compare("read section", sides, &[ratio], (300, 300))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use steadfast_bench::Result;
 use steadfast_bench::bare::commit::{Ledger, Level};
+use steadfast_bench::bare::record::Record;
 use uuid::Uuid;
 
 use super::record::{Records, device, document};
@@ -32,9 +33,14 @@ fn update(bench: &Bench) -> Result<Outcome> {
     let device = device(3);
     let text = format!("{}{}{}", document("vm1"), device.spec, device.place);
     ledger.fill(8, &text)?;
+    let whole = format!("{}{}", device.spec, device.place);
+    let record = Record::create(folder.path(), &document("vm1"), &whole, 8)?;
     let sides = vec![
         Side::new("steadfast", Role::Product, Section { records: &records, uuid }),
         Side::new(FLOOR, Role::Floor, move || Ok(timed(|| ledger.put(3, &text, Level::Full))?.0)),
+        Side::new("2 locks, 2 reads, 3 writes", Role::Third, move || {
+            Ok(timed(|| record.change("disk3"))?.0)
+        }),
     ];
     let ratio = Ratio { above: "steadfast", below: FLOOR, limit: Limit::AtMost(1.25) };
     bench.compare("record update", sides, &[ratio], (2000, 2000))
