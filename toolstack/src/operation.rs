@@ -385,6 +385,7 @@ impl Platform for Operation {
         generation: Generation,
     ) -> Result<Result<Wire, Lost>, Error> {
         tracing::trace!(call = "connect");
+        let _waiting = self.stages.wait("connect");
         let berth = self.berth(domain, generation);
         let monitor = match self.dial(&berth.command()).await? {
             Ok(monitor) => monitor,

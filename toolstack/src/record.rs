@@ -140,13 +140,15 @@ pub(crate) fn row(row: &DomainRow) -> Result<Row<Thing>, RecordError> {
     })
 }
 
+/// `was`: the row as it is kept and as it was read; whatever of it is the same is kept as it is.
 pub(crate) fn domain_row(
     uuid: Uuid,
-    row: &Row<Thing>,
+    (row, was): (&Row<Thing>, Option<(&DomainRow, &Row<Thing>)>),
     revision: u64,
     process: Option<&ProcessRecord>,
     ender: Option<&OwnerRecord>,
 ) -> DomainRow {
+    let same_layout = was.filter(|(_, was)| was.layout == row.layout);
     let runs = matches!(row.phase, Phase::Live | Phase::Dying { spawned: Spawned::Maybe, .. });
     DomainRow {
         uuid,
@@ -154,7 +156,8 @@ pub(crate) fn domain_row(
         phase: phase_text(row.phase).to_owned(),
         generation: row.generation.0,
         revision,
-        layout: layout_text(&row.layout),
+        layout: same_layout
+            .map_or_else(|| layout_text(&row.layout), |(kept, _)| kept.layout.clone()),
         document: row.document.text.to_string(),
         process: process_text(process.filter(|_| runs), ender),
     }
@@ -269,20 +272,20 @@ fn alias(place: &Value) -> Option<Alias> {
     Some(Alias { device, layers: layers.map(|list| list.iter().filter_map(layer).collect()) })
 }
 
+/// `was`: the row as it is kept and as it was read; whatever of it is the same is kept as it is.
 pub(crate) fn device_row(
-    id: &DeviceName,
-    entry: &Entry<Thing>,
+    (id, entry): (&DeviceName, &Entry<Thing>),
+    was: Option<(&DeviceRow, &Entry<Thing>)>,
     since: SystemTime,
     owner: Option<&OwnerRecord>,
 ) -> DeviceRow {
-    let mut place = json!({"at": entry.place.to_string(), "medium": entry.medium.0});
-    // A generation's names go with it: the next start gives ours.
-    if let Some(alias) = entry.spec.alias().filter(|_| entry.phase != DevicePhase::Defined) {
-        let layer = |(layer, name): &(Layer, String)| json!([layer.number(), name]);
-        let layers: Option<Vec<_>> =
-            alias.layers.as_ref().map(|layers| layers.iter().map(layer).collect());
-        place["alias"] = json!({"device": alias.device, "layers": layers});
-    }
+    let same_spec = was.filter(|(_, was)| was.spec == entry.spec);
+    let same_place = same_spec.filter(|(_, was)| {
+        let is_defined = |phase: &DevicePhase<Thing>| *phase == DevicePhase::Defined;
+        was.place == entry.place
+            && (was.serial, was.medium) == (entry.serial, entry.medium)
+            && is_defined(&was.phase) == is_defined(&entry.phase)
+    });
     let change = match &entry.phase {
         DevicePhase::Changing(change) => {
             let mut value =
@@ -300,8 +303,9 @@ pub(crate) fn device_row(
         phase: device_phase_text(&entry.phase).to_owned(),
         serial: entry.serial.0,
         intent: entry.intent.0,
-        spec: entry.spec.spec().to_json().to_string(),
-        place: place.to_string(),
+        spec: same_spec
+            .map_or_else(|| entry.spec.spec().to_json().to_string(), |(kept, _)| kept.spec.clone()),
+        place: same_place.map_or_else(|| place_text(entry), |(kept, _)| kept.place.clone()),
         change,
         since_ms: milliseconds(since),
         owner: owner
@@ -309,6 +313,18 @@ pub(crate) fn device_row(
             .and_then(|owner| serde_json::to_string(owner).ok()),
         implicit: id.is_implicit(),
     }
+}
+
+fn place_text(entry: &Entry<Thing>) -> String {
+    let mut place = json!({"at": entry.place.to_string(), "medium": entry.medium.0});
+    // A generation's names go with it: the next start gives ours.
+    if let Some(alias) = entry.spec.alias().filter(|_| entry.phase != DevicePhase::Defined) {
+        let layer = |(layer, name): &(Layer, String)| json!([layer.number(), name]);
+        let layers: Option<Vec<_>> =
+            alias.layers.as_ref().map(|layers| layers.iter().map(layer).collect());
+        place["alias"] = json!({"device": alias.device, "layers": layers});
+    }
+    place.to_string()
 }
 
 /// What the device claims in its domain.
@@ -323,3 +339,46 @@ pub(crate) fn milliseconds(time: SystemTime) -> i64 {
 
 /// Devices by id.
 pub(crate) type Entries = BTreeMap<DeviceName, Entry<Thing>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_the_same_is_kept_as_it_stands_and_what_changed_is_written_anew() {
+        let spec = json!({"class": "cdrom", "bus": "scsi", "file": "/a.iso", "format": "raw"});
+        let thing = Thing::new(Spec::from_json(&spec, "cd").unwrap());
+        let serial = Serial(7);
+        let was = Entry {
+            spec: thing,
+            place: "scsi:3".parse().unwrap(),
+            serial,
+            medium: serial,
+            intent: serial,
+            phase: DevicePhase::Present,
+        };
+        let id: DeviceName = "cd".parse().unwrap();
+        let now = SystemTime::UNIX_EPOCH;
+        // As another version may have written it.
+        let mut kept = device_row((&id, &was), None, now, None);
+        kept.spec.push(' ');
+        kept.place.push(' ');
+        let written = |is: &Entry<Thing>| device_row((&id, is), Some((&kept, &was)), now, None);
+        let stays = |is: &Entry<Thing>| {
+            let row = written(is);
+            let read = entry(&row).unwrap().1;
+            assert_eq!((&read.spec, read.place, read.medium), (&is.spec, is.place, is.medium));
+            (row.spec == kept.spec, row.place == kept.place)
+        };
+        let leaving = DevicePhase::Removing { acknowledged: Acknowledged::No };
+        assert_eq!(stays(&Entry { phase: leaving, ..was.clone() }), (true, true));
+        let moved = Entry { place: "scsi:4".parse().unwrap(), ..was.clone() };
+        assert_eq!(stays(&moved), (true, false));
+        assert_eq!(stays(&Entry { medium: Serial(9), ..was.clone() }), (true, false));
+        let empty = Entry { spec: was.spec.with_medium(None), ..was.clone() };
+        assert_eq!(stays(&empty), (false, false));
+        let adopted = Alias { device: "theirs".to_owned(), layers: None };
+        let adopted = Entry { spec: was.spec.clone().known_as(Some(adopted)), ..was.clone() };
+        assert_eq!(stays(&adopted), (false, false));
+    }
+}

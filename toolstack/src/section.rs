@@ -11,7 +11,7 @@ use steadfast_device::{Claim, DeviceName};
 use steadfast_protocol::{
     Alive, Conflict, Domain, Durability, Entry, Loaded, Phase, Placing, Probe, Row, Scope, Tx, View,
 };
-use steadfast_store::{Commit, HistoryEntry, Request, Section};
+use steadfast_store::{Commit, DeviceRow, DomainRow, HistoryEntry, Request, Section};
 use uuid::Uuid;
 
 use crate::{
@@ -133,11 +133,10 @@ fn length(key: &str, bytes: usize) -> String {
 
 struct Before {
     loaded: Loaded<Thing>,
-    /// Whether the row says anything of a QEMU.
-    runs: bool,
     process: Option<ProcessRecord>,
     ender: Option<OwnerRecord>,
-    since: BTreeMap<DeviceName, (i64, Option<String>)>,
+    stored: Option<DomainRow>,
+    kept: BTreeMap<DeviceName, DeviceRow>,
 }
 
 fn load(
@@ -165,11 +164,11 @@ fn load(
         Scope::All => section.devices()?,
     };
     let mut devices = Entries::new();
-    let mut since = BTreeMap::new();
+    let mut kept = BTreeMap::new();
     for row in rows {
         let (id, entry) = record::entry(&row)?;
-        since.insert(id.clone(), (row.since_ms, row.owner));
-        devices.insert(id, entry);
+        devices.insert(id.clone(), entry);
+        kept.insert(id, row);
     }
     let claims: BTreeSet<Claim> = match view.placing {
         Placing::No => BTreeSet::new(),
@@ -186,9 +185,8 @@ fn load(
     };
     let counter = section.counter()?;
     let ender = stored.as_ref().and_then(record::ender);
-    let runs = stored.is_some_and(|row| row.process.is_some());
     let loaded = Loaded { row, devices, claims, counter, alive };
-    Ok(Before { loaded, runs, process, ender, since })
+    Ok(Before { loaded, process, ender, stored, kept })
 }
 
 fn write(
@@ -222,7 +220,10 @@ fn write(
     let same = old.row.as_ref() == Some(row) && process == before.process && changed.is_empty();
     if same {
         return Ok(Outcome {
-            generation: before.runs.then_some(row.generation.0),
+            generation: before
+                .stored
+                .as_ref()
+                .and_then(|stored| stored.process.is_some().then_some(row.generation.0)),
             revision: Some(row.revision.0),
             is_gone: false,
             wrote: false,
@@ -232,8 +233,9 @@ fn write(
     }
     let revision = old.row.as_ref().map_or(0, |row| row.revision.0) + 1;
     let ender = ender(context, before, row);
+    let was = before.stored.as_ref().zip(old.row.as_ref());
     let stored =
-        record::domain_row(section.uuid(), row, revision, process.as_ref(), ender.as_ref());
+        record::domain_row(section.uuid(), (row, was), revision, process.as_ref(), ender.as_ref());
     section.put_domain(&stored)?;
     if old.row.as_ref().map(|row| row.phase) != Some(row.phase) || replaced {
         note(context, section, row, None, old.row.as_ref().map(shown), Some(shown(row)))?;
@@ -245,14 +247,15 @@ fn write(
         }
         // Controllers come and go with their domain, whose own change says it all.
         if !id.is_implicit() {
-            note(context, section, row, Some(id), was.map(device_shown), is.map(device_shown))?;
+            let (before, after) = devices_shown(was, is);
+            note(context, section, row, Some(id), before, after)?;
         }
     }
     // What is given up is free before what is taken is claimed: two devices may change places.
     for id in &changed {
         let (was, is) = (old.devices.get(id), tx.devices().get(id));
         if let (Some(was), Some(is)) = (was, is)
-            && record::claims(was) != record::claims(is)
+            && !same_claims(was, is)
         {
             section.set_claims(id.as_str(), &[])?;
         }
@@ -283,14 +286,14 @@ fn put_device(
     let same_phase = old.is_some_and(|old| {
         record::device_phase_text(&old.phase) == record::device_phase_text(&entry.phase)
     });
-    let mut stored = record::device_row(id, entry, context.now, Some(&context.owner));
-    if same_phase && let Some((since, owner)) = before.since.get(id) {
-        stored.since_ms = *since;
-        stored.owner.clone_from(owner);
+    let was = before.kept.get(id).zip(old);
+    let mut stored = record::device_row((id, entry), was, context.now, Some(&context.owner));
+    if same_phase && let Some((kept, _)) = was {
+        stored.since_ms = kept.since_ms;
+        stored.owner.clone_from(&kept.owner);
     }
     section.put_device(&stored)?;
-    let same_claims = old.is_some_and(|old| record::claims(old) == record::claims(entry));
-    if !same_claims {
+    if !old.is_some_and(|old| same_claims(old, entry)) {
         let claims = record::claims(entry);
         let claims: Vec<_> = claims.iter().map(String::as_str).collect();
         section.set_claims(id.as_str(), &claims)?;
@@ -344,13 +347,34 @@ fn shown(row: &Row<Thing>) -> String {
     format!("{} (generation {})", record::phase_shown(row.phase), row.generation)
 }
 
-fn device_shown(entry: &Entry<Thing>) -> String {
+fn same_claims(was: &Entry<Thing>, is: &Entry<Thing>) -> bool {
+    (was.place == is.place && was.spec == is.spec) || record::claims(was) == record::claims(is)
+}
+
+/// A device before and after a change, which most do not make to its document.
+fn devices_shown(
+    was: Option<&Entry<Thing>>,
+    is: Option<&Entry<Thing>>,
+) -> (Option<String>, Option<String>) {
+    let text = |entry: &Entry<Thing>| entry.spec.spec().to_text();
+    let before = was.map(text);
+    let after = match (was, &before, is) {
+        (Some(was), Some(before), Some(is)) if was.spec == is.spec => Some(before.clone()),
+        (_, _, is) => is.map(text),
+    };
+    let shown = |entry: Option<&Entry<Thing>>, text: Option<String>| {
+        entry.zip(text).map(|(entry, text)| device_shown(entry, &text))
+    };
+    (shown(was, before), shown(is, after))
+}
+
+fn device_shown(entry: &Entry<Thing>, text: &str) -> String {
     use steadfast_protocol::{Acknowledged, DevicePhase};
     let told = match entry.phase {
         DevicePhase::Removing { acknowledged: Acknowledged::Yes } => " (acknowledged)",
         _ => "",
     };
-    format!("{}{told} {}", record::device_phase_text(&entry.phase), entry.spec.spec().to_text())
+    format!("{}{told} {text}", record::device_phase_text(&entry.phase))
 }
 
 fn note(
