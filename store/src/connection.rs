@@ -1,9 +1,14 @@
 //! How the store opens its database, and the idle connections it keeps for reads.
 
+use std::ffi::c_int;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::StoreError;
@@ -35,7 +40,7 @@ fn prepare(path: &Path, access: Access) -> Result<Connection, StoreError> {
         Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
-    let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let mut connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(FOREIGN_LOCK_WAIT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     // The last one to close would checkpoint and unlink the log, and the next command would pay for a new one.
@@ -43,6 +48,8 @@ fn prepare(path: &Path, access: Access) -> Result<Connection, StoreError> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    // SQLite's automatic checkpoint would run in the commit that is waited for.
+    connection.wal_hook(None::<fn(&mut Wal, c_int) -> rusqlite::Result<()>>)?;
     // SQLite falls back to reading where it may not write.
     if access == Access::Write && connection.is_readonly("main")? {
         return Err(StoreError::ReadOnly { path: path.to_owned() });
@@ -50,17 +57,47 @@ fn prepare(path: &Path, access: Access) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Idle connections to one database.
+/// A connection of the pool, and what it was last told.
+#[derive(Debug)]
+pub(crate) struct Link {
+    connection: Connection,
+    /// The statement that set how far a commit gets; none was given yet.
+    level: Option<&'static str>,
+}
+
+impl Link {
+    /// Gives a statement that sets how far a commit gets, unless it was the last one given. Refused inside a transaction.
+    pub(crate) fn set_level(&mut self, level: &'static str) -> Result<(), StoreError> {
+        if self.level != Some(level) {
+            self.level = None;
+            self.connection.execute_batch(level)?;
+            self.level = Some(level);
+        }
+        Ok(())
+    }
+}
+
+impl Deref for Link {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+/// Idle connections to one database. Reads and sections take the same ones, so a process that does one thing at a time has one.
 #[derive(Debug)]
 pub(crate) struct Pool {
     path: PathBuf,
     access: Access,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<Link>>,
+    /// Pages in the log after the last commit of this process.
+    log_pages: Arc<AtomicI32>,
 }
 
 impl Pool {
     pub(crate) fn new(path: PathBuf, access: Access) -> Self {
-        Self { path, access, idle: Mutex::default() }
+        Self { path, access, idle: Mutex::default(), log_pages: Arc::default() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -71,25 +108,34 @@ impl Pool {
         self.access
     }
 
+    pub(crate) fn log_pages(&self) -> i32 {
+        self.log_pages.load(Ordering::Relaxed)
+    }
+
     /// An idle connection, or a new one.
-    pub(crate) fn take(&self) -> Result<Connection, StoreError> {
+    pub(crate) fn take(&self) -> Result<Link, StoreError> {
         let idle = self.idle.lock().pop();
         match idle {
-            Some(connection) => Ok(connection),
-            None => connect(&self.path, self.access),
+            Some(link) => Ok(link),
+            None => self.link(connect(&self.path, self.access)?),
         }
     }
 
-    /// Gives back a connection that is in no transaction.
-    pub(crate) fn give(&self, connection: Connection) {
+    /// Makes a connection to the same database one of the pool's.
+    pub(crate) fn link(&self, mut connection: Connection) -> Result<Link, StoreError> {
+        let seen = Arc::clone(&self.log_pages);
+        connection.wal_hook(Some(move |_: &mut Wal, pages| {
+            seen.store(pages, Ordering::Relaxed);
+            Ok(())
+        }))?;
+        Ok(Link { connection, level: None })
+    }
+
+    /// Gives back a connection, if it is in no transaction.
+    pub(crate) fn give(&self, link: Link) {
         let mut idle = self.idle.lock();
-        if connection.is_autocommit() && idle.len() < IDLE_KEPT {
-            idle.push(connection);
+        if link.is_autocommit() && idle.len() < IDLE_KEPT {
+            idle.push(link);
         }
-    }
-
-    /// Leaves the connections to their process: a fork must not close what is its parent's (R20).
-    pub(crate) fn abandon(&self) {
-        self.idle.lock().drain(..).for_each(std::mem::forget);
     }
 }

@@ -1,39 +1,41 @@
-//! The writer: gathers waiting sections, runs each in its savepoint, commits once, answers.
+//! Who leads: takes the waiting sections, runs each, commits once, answers.
 //!
 //! ```text
-//! queue -> gate -> BEGIN IMMEDIATE -> SAVEPOINT, closure, RELEASE | ROLLBACK TO -> … -> COMMIT -> gate left -> answers -> tidy
+//! queue -> gate -> BEGIN IMMEDIATE -> SAVEPOINT, closure, RELEASE | ROLLBACK TO -> … -> COMMIT -> gate left -> answers
+//!                                                                                        tend, on the thread: log, history
 //! ```
 //! Killed before COMMIT, nothing of the batch is there and nobody was answered. Killed after it, everything is there and nobody
-//! was answered: each caller was in the state of an intent whose owner died. What comes after the answers (checkpoint, trim) may
-//! be cut off anywhere and is done by whoever comes next.
+//! was answered: each caller was in the state of an intent whose owner died. What comes after the answers may be cut off
+//! anywhere and is done by whoever comes next.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use uuid::Uuid;
 
-use crate::connection::{Access, Pool, connect};
+use crate::connection::{Access, Link, Pool, connect};
 use crate::error::StoreError;
 use crate::flush;
 use crate::folder::beside;
-use crate::gate::Gate;
-use crate::history;
+use crate::gate::{Entered, Gate};
 use crate::meta;
-use crate::queue::{Commit, Job, Lead, Queue, Ran, Slot};
+use crate::queue::{Commit, Job, Lead, Queue, Ran, Slot, Turn};
 use crate::section::Section;
 use crate::store::Flush;
-use crate::sync::Monotonic;
+use crate::sync::{Monotonic, Mutex};
+use crate::tend;
 
-/// A checkpoint costs two fsyncs and up to milliseconds; a log of this many pages (about 400 KB) is read in 0.3 ms by the first
-/// process that opens the store.
-const CHECKPOINT_PAGES: i32 = 100;
 /// Bounds how long one batch holds the gate.
 const BATCH: usize = 128;
+/// Above, a caller had better not stand still for a flush, and one flush had better serve many.
+const LONG_FLUSH: Duration = Duration::from_millis(1);
+/// A part of the time of a flush, for which its next one waits for those whom the last one served.
+const GATHERING: u32 = 16;
 
-/// What the writer and the callers share.
+/// What all who may lead share.
 pub(crate) struct Shared {
     pub(crate) pool: Pool,
     pub(crate) gate: Gate,
@@ -42,31 +44,113 @@ pub(crate) struct Shared {
     pub(crate) floor: AtomicU64,
     pub(crate) folder: PathBuf,
     pub(crate) flush: Flush,
+    /// Whoever leads has it, so nobody waits for it.
+    engine: Mutex<Engine>,
+    /// The last flush was long.
+    is_flush_long: AtomicBool,
+    /// A section was committed here before: the next one opens nothing and makes no log.
+    is_warm: AtomicBool,
 }
 
-/// Serves the queue until the store is closed.
-pub(crate) fn run(shared: &Shared) {
-    let mut engine = Engine { shared, open: None, is_trim_due: false, is_log_doubtful: false };
-    while let Some(lead) = shared.queue.next() {
-        engine.serve(&lead);
-        engine.tidy();
+/// Whether whoever leads waits at the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// As long as somebody in the queue waits.
+    Wait,
+    /// No: another thread will.
+    Free,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        pool: Pool,
+        gate: Gate,
+        floor: AtomicU64,
+        folder: PathBuf,
+        flush: Flush,
+    ) -> Self {
+        let (is_flush_long, is_warm) = Default::default();
+        let (queue, engine) = (Queue::new(), Mutex::new(Engine::default()));
+        Self { pool, gate, queue, floor, folder, flush, engine, is_flush_long, is_warm }
+    }
+
+    /// Whether flushes were short so far, so that a caller may lead.
+    pub(crate) fn is_prompt(&self) -> bool {
+        !self.is_flush_long.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_warm(&self) -> bool {
+        self.is_warm.load(Ordering::Relaxed)
+    }
+
+    /// Serves up to `limit` sections; none where the gate was not free and the leader has no patience.
+    pub(crate) fn serve(&self, lead: &Lead, patience: Patience, limit: usize) {
+        let entered = match patience {
+            Patience::Wait => self.gate.enter(lead.slot.domain, &lead.slot.verb, lead.until),
+            Patience::Free => match self.gate.try_enter(lead.slot.domain, &lead.slot.verb) {
+                Ok(Some(entered)) => Ok(entered),
+                Ok(None) => return,
+                Err(cause) => Err(cause),
+            },
+        };
+        match entered {
+            Ok(entered) => self.engine.lock().serve(self, entered, limit.min(BATCH)),
+            Err(cause) => self.refuse(&cause),
+        }
+    }
+
+    /// The gate was not passed: answers those who can wait no longer, or all where waiting does not help.
+    fn refuse(&self, cause: &StoreError) {
+        let StoreError::Gate { source, .. } = cause else {
+            let waiting = self.queue.take(usize::MAX);
+            return waiting
+                .iter()
+                .filter_map(|slot| slot.take())
+                .for_each(|job| job.settle(Err(cause.clone())));
+        };
+        for slot in self.queue.take_late(Monotonic::now()) {
+            if let Some(job) = slot.take() {
+                job.settle(Err(StoreError::Gate { waited: slot.waited(), source: source.clone() }));
+            }
+        }
+    }
+
+    /// With a long flush, those whom the last one served come again together: the next one waits for them a little.
+    fn gather(&self) {
+        let engine = self.engine.lock();
+        let (count, flush) = (engine.served, engine.flush_time);
+        drop(engine);
+        if flush > LONG_FLUSH && count > 1 {
+            self.queue.gather(count, Monotonic::now() + flush / GATHERING);
+        }
     }
 }
 
-struct Engine<'s> {
-    shared: &'s Shared,
-    open: Option<Open>,
-    is_trim_due: bool,
-    /// A flush of the log failed, and it was not written again since.
-    is_log_doubtful: bool,
+/// Serves the queue until the store is closed: the thread of the store.
+pub(crate) fn run(shared: &Shared) {
+    while let Some(turn) = shared.queue.next() {
+        match turn {
+            Turn::Serve(lead) => {
+                shared.gather();
+                shared.serve(&lead, Patience::Wait, BATCH);
+            }
+            Turn::Tend => tend::tend(shared, &mut shared.engine.lock()),
+        }
+        shared.queue.leave();
+    }
 }
 
-/// The writer's connection and what it was last told.
-struct Open {
-    connection: Connection,
-    level: Option<&'static str>,
-    /// Pages in the log after the last commit.
-    log_pages: Arc<AtomicI32>,
+/// What whoever leads needs to know of the ones before.
+#[derive(Default)]
+pub(crate) struct Engine {
+    /// The log has a durable name.
+    is_log_named: bool,
+    /// A flush of the log failed, and it was not written again since.
+    is_log_doubtful: bool,
+    /// How many the last batch served.
+    served: usize,
+    /// How long the last flush took.
+    flush_time: Duration,
 }
 
 /// A transaction in which every job that ran is waiting for its verdict.
@@ -75,216 +159,200 @@ struct Batch {
     verdict: Result<(), StoreError>,
 }
 
-impl Engine<'_> {
-    fn serve(&mut self, lead: &Lead) {
-        let entered = match self.shared.gate.enter(lead.slot.domain, &lead.slot.verb, lead.until) {
-            Ok(entered) => entered,
-            Err(cause) => return self.refuse(&cause),
-        };
-        let slots = self.shared.queue.take(BATCH);
-        let batch = self.transact(&slots);
+impl Engine {
+    fn serve(&mut self, shared: &Shared, entered: Entered, limit: usize) {
+        let slots = shared.queue.take(limit);
+        let batch = self.transact(shared, &slots);
         drop(entered);
+        self.served = batch.jobs.len();
         for job in batch.jobs {
             job.settle(batch.verdict.clone());
         }
     }
 
-    /// The gate was not passed: answers those who can wait no longer, or all where waiting does not help.
-    fn refuse(&self, cause: &StoreError) {
-        let StoreError::Gate { source, .. } = cause else {
-            let waiting = self.shared.queue.take(usize::MAX);
-            return waiting
-                .iter()
-                .filter_map(|slot| slot.take())
-                .for_each(|job| job.settle(Err(cause.clone())));
-        };
-        for slot in self.shared.queue.take_late(Monotonic::now()) {
-            if let Some(job) = slot.take() {
-                job.settle(Err(StoreError::Gate { waited: slot.waited(), source: source.clone() }));
-            }
-        }
-    }
-
-    fn transact(&mut self, slots: &[Arc<Slot>]) -> Batch {
+    fn transact(&mut self, shared: &Shared, slots: &[Arc<Slot>]) -> Batch {
         let Some(commit) = slots.iter().map(|slot| slot.commit).max() else {
             return Batch { jobs: Vec::new(), verdict: Ok(()) };
         };
         let mut jobs = Vec::with_capacity(slots.len());
-        let mut rest = slots.iter();
-        let ran = self.begin(commit).and_then(|()| {
-            let mut is_changed = false;
-            for slot in rest.by_ref() {
-                if let Some(mut job) = slot.take() {
-                    let changed = self.run_one(slot, job.as_mut());
-                    jobs.push(job);
-                    is_changed |= changed?;
-                }
-            }
-            Ok(is_changed)
+        let verdict = self.begin(shared, commit).and_then(|link| {
+            let ran = self.run_all(shared, &link, slots, &mut jobs);
+            let ended = match ran {
+                Ok(true) => return self.commit(shared, link, commit),
+                Ok(false) => end(&link, "COMMIT"),
+                Err(cause) => Err(cause),
+            };
+            self.put_back(shared, link, ended)
         });
-        let verdict = match ran {
-            Ok(true) => self.commit(commit),
-            Ok(false) => self.end("COMMIT"),
-            Err(cause) => {
-                self.open = None;
-                jobs.extend(rest.filter_map(|slot| slot.take()));
-                Err(cause)
-            }
-        };
-        let verdict = verdict.map_err(|cause| cause.at(self.shared.pool.path()));
-        Batch { jobs, verdict }
+        if verdict.is_err() {
+            jobs.extend(slots.iter().filter_map(|slot| slot.take()));
+        }
+        Batch { jobs, verdict: verdict.map_err(|cause| cause.at(shared.pool.path())) }
     }
 
-    fn begin(&mut self, commit: Commit) -> Result<(), StoreError> {
-        let level = match (self.shared.flush, commit) {
-            (Flush::Never, _) => "PRAGMA synchronous = OFF",
-            (_, Commit::Intent) => "PRAGMA synchronous = NORMAL",
-            (_, Commit::Durable) => "PRAGMA synchronous = FULL",
-        };
-        let is_first = self.open.is_none();
+    /// Runs all sections that were not withdrawn, and says whether the transaction must commit; an error means that it is lost.
+    fn run_all(
+        &self,
+        shared: &Shared,
+        link: &Link,
+        slots: &[Arc<Slot>],
+        jobs: &mut Vec<Box<dyn Job>>,
+    ) -> Result<bool, StoreError> {
+        let mut is_changed = false;
+        for slot in slots {
+            if let Some(mut job) = slot.take() {
+                let changed = run_one(shared, link, slot, job.as_mut());
+                jobs.push(job);
+                is_changed |= changed?;
+            }
+        }
+        Ok(is_changed)
+    }
+
+    fn begin(&mut self, shared: &Shared, commit: Commit) -> Result<Link, StoreError> {
         if self.is_log_doubtful {
-            flush::renew_log(self.shared.pool.path())?;
+            flush::renew_log(shared.pool.path())?;
             self.is_log_doubtful = false;
         }
-        let open = self.open()?;
-        if open.level != Some(level) {
-            // Refused inside a transaction, so a batch has one level: that of its most careful section.
-            open.connection.execute_batch(level)?;
-            open.level = Some(level);
+        let mut link = shared.pool.take()?;
+        link.set_level(match (shared.flush, commit) {
+            (Flush::Never, _) => "PRAGMA synchronous = OFF",
+            // A batch has one level: that of its most careful section.
+            (_, Commit::Intent) => "PRAGMA synchronous = NORMAL",
+            (_, Commit::Durable) => "PRAGMA synchronous = FULL",
+        })?;
+        link.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        if !self.is_log_named {
+            self.name_log(shared)?;
         }
-        open.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        if is_first { self.sync_new_log() } else { Ok(()) }
-    }
-
-    fn open(&mut self) -> Result<&mut Open, StoreError> {
-        if let Some(open) = self.open.take() {
-            return Ok(self.open.insert(open));
-        }
-        let mut connection = self.shared.pool.take()?;
-        let log_pages = Arc::new(AtomicI32::new(0));
-        let seen = log_pages.clone();
-        // Takes the place of SQLite's automatic checkpoint, which would run before the answer.
-        connection.wal_hook(Some(move |_: &mut _, pages| {
-            seen.store(pages, Ordering::Relaxed);
-            Ok(())
-        }))?;
-        Ok(self.open.insert(Open { connection, level: None, log_pages }))
+        Ok(link)
     }
 
     /// A log that was never written may have no durable entry in its folder. Nobody writes the first frame before that is
     /// synced, so whoever finds frames in it need not ask. (SQLite asks once per connection.)
-    fn sync_new_log(&self) -> Result<(), StoreError> {
-        let log = beside(self.shared.pool.path(), "-wal");
+    fn name_log(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        let log = beside(shared.pool.path(), "-wal");
         let is_written =
             fs::metadata(&log).map_err(|e| StoreError::io("look at", &log, e))?.len() > 0;
-        if is_written || self.shared.flush == Flush::Never {
-            return Ok(());
+        if !is_written && shared.flush != Flush::Never {
+            let folder = &shared.folder;
+            File::open(folder)
+                .and_then(|folder| folder.sync_all())
+                .map_err(|e| StoreError::io("sync", folder, e))?;
         }
-        let folder = &self.shared.folder;
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|e| StoreError::io("sync", folder, e))
-    }
-
-    /// Runs one section in its savepoint. Answers whether the transaction must commit for it; an error means that the whole
-    /// transaction is lost.
-    fn run_one(&mut self, slot: &Slot, job: &mut dyn Job) -> Result<bool, StoreError> {
-        let connection = &self.open.as_ref().ok_or(StoreError::RolledBack)?.connection;
-        connection.prepare_cached("SAVEPOINT section")?.execute([])?;
-        let changes = connection.total_changes();
-        let mut section = Section::new(connection, slot.domain, &self.shared.floor);
-        let ran = job.run(&mut section);
-        let is_trim_due = section.is_trim_due();
-        // SQLite gives up the whole transaction on some errors (disk full, I/O), and a closure may have swallowed them.
-        if connection.is_autocommit() {
-            return Err(section.trouble().unwrap_or(StoreError::RolledBack));
-        }
-        if ran == Ran::RollBack {
-            connection.prepare_cached("ROLLBACK TO section")?.execute([])?;
-        }
-        connection.prepare_cached("RELEASE section")?.execute([])?;
-        let is_kept = ran == Ran::Keep;
-        self.is_trim_due |= is_kept && is_trim_due;
-        // A durable answer vouches for what the section read as well, so it syncs even where nothing changed.
-        Ok(is_kept && (connection.total_changes() > changes || slot.commit == Commit::Durable))
-    }
-
-    fn commit(&mut self, commit: Commit) -> Result<(), StoreError> {
-        let number = match self.number() {
-            Ok(number) => number,
-            Err(cause) => {
-                self.open = None;
-                return Err(cause);
-            }
-        };
-        match self.end("COMMIT") {
-            Ok(()) => {
-                if let (Flush::Delayed(delay), Commit::Durable) = (self.shared.flush, commit) {
-                    std::thread::sleep(delay);
-                }
-                Ok(())
-            }
-            Err(cause) => {
-                self.open = None;
-                // Within the error of an undecided commit nobody else can say it.
-                let cause = cause.at(self.shared.pool.path());
-                let is_full = matches!(cause, StoreError::Full { .. });
-                let decided = decide(self.shared, number, commit, cause);
-                // What is undecided stays in doubt.
-                self.is_log_doubtful = !is_full && matches!(decided, Err(StoreError::Unknown(_)));
-                decided
-            }
-        }
-    }
-
-    /// Gives this commit its number.
-    fn number(&self) -> Result<u64, StoreError> {
-        let connection = &self.open.as_ref().ok_or(StoreError::RolledBack)?.connection;
-        let mut meta = meta::load(connection)?;
-        meta.commits += 1;
-        meta::write(connection, &meta)?;
-        Ok(meta.commits)
-    }
-
-    fn end(&self, statement: &str) -> Result<(), StoreError> {
-        let connection = &self.open.as_ref().ok_or(StoreError::RolledBack)?.connection;
-        connection.prepare_cached(statement)?.execute([])?;
+        self.is_log_named = true;
         Ok(())
     }
 
-    /// What may wait until the callers were answered. A failure here is nobody's: the next batch tries again.
-    fn tidy(&mut self) {
-        if let Some(open) = &self.open
-            && open.log_pages.load(Ordering::Relaxed) > CHECKPOINT_PAGES
-        {
-            match checkpoint(&open.connection, "PASSIVE") {
-                Ok(_) => open.log_pages.store(0, Ordering::Relaxed),
-                Err(error) => {
-                    tracing::debug!(%error, "checkpoint put off");
-                    self.is_log_doubtful = true;
-                }
+    /// Gives a connection back to the pool, unless what it did last failed: then nobody uses it again.
+    fn put_back<T>(
+        &mut self,
+        shared: &Shared,
+        link: Link,
+        ended: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match &ended {
+            Ok(_) => shared.pool.give(link),
+            Err(_) => {
+                drop(link);
+                self.is_log_named = false;
             }
         }
-        if self.is_trim_due {
-            match self.trim() {
-                Ok(()) => self.is_trim_due = false,
-                Err(error) => tracing::debug!(%error, "trim of the history put off"),
-            }
+        ended
+    }
+
+    /// A transaction of the store's own. The caller is in the gate.
+    pub(crate) fn write_alone(
+        &mut self,
+        shared: &Shared,
+        commit: Commit,
+        write: impl FnOnce(&Connection) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let link = self.begin(shared, commit)?;
+        match write(&link) {
+            Ok(()) => self.commit(shared, link, commit),
+            Err(cause) => self.put_back(shared, link, Err(cause)),
         }
     }
 
-    fn trim(&mut self) -> Result<(), StoreError> {
-        let _entered = self.shared.gate.enter(Uuid::nil(), "trim", Monotonic::now())?;
-        self.begin(Commit::Intent)?;
-        let connection = &self.open()?.connection;
-        let trimmed = history::trim(connection);
-        let ended = self.end(if trimmed.is_ok() { "COMMIT" } else { "ROLLBACK" });
-        if ended.is_err() {
-            self.open = None;
-            self.is_log_doubtful = true;
-        }
-        trimmed.and(ended)
+    /// What is in the log is not durable until it was written again.
+    pub(crate) fn doubt_log(&mut self) {
+        self.is_log_doubtful = true;
     }
+
+    fn commit(&mut self, shared: &Shared, link: Link, commit: Commit) -> Result<(), StoreError> {
+        let numbered = number(&link);
+        let Ok(number) = numbered else {
+            return self.put_back(shared, link, numbered.map(drop));
+        };
+        let began = Monotonic::now();
+        let ended = end(&link, "COMMIT");
+        if ended.is_ok() {
+            self.flushed(shared, commit, began);
+            if tend::is_due(number, shared.pool.log_pages()) {
+                shared.queue.call_for_tending();
+            }
+            return self.put_back(shared, link, ended);
+        }
+        self.put_back(shared, link, ended).or_else(|cause| {
+            // Within the error of an undecided commit nobody else can say it.
+            let cause = cause.at(shared.pool.path());
+            let is_full = matches!(cause, StoreError::Full { .. });
+            let decided = decide(shared, number, commit, cause);
+            // What is undecided stays in doubt.
+            self.is_log_doubtful = !is_full && matches!(decided, Err(StoreError::Unknown(_)));
+            decided
+        })
+    }
+
+    fn flushed(&mut self, shared: &Shared, commit: Commit, began: Instant) {
+        if let (Flush::Delayed(delay), Commit::Durable) = (shared.flush, commit) {
+            std::thread::sleep(delay);
+        }
+        if commit == Commit::Durable && shared.flush != Flush::Never {
+            self.flush_time = Monotonic::now().saturating_duration_since(began);
+            shared.is_flush_long.store(self.flush_time > LONG_FLUSH, Ordering::Relaxed);
+        }
+        shared.is_warm.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs one section in its savepoint. Answers whether the transaction must commit for it; an error means that the whole
+/// transaction is lost.
+fn run_one(
+    shared: &Shared,
+    connection: &Connection,
+    slot: &Slot,
+    job: &mut dyn Job,
+) -> Result<bool, StoreError> {
+    connection.prepare_cached("SAVEPOINT section")?.execute([])?;
+    let changes = connection.total_changes();
+    let mut section = Section::new(connection, slot.domain, &shared.floor);
+    let ran = job.run(&mut section);
+    // SQLite gives up the whole transaction on some errors (disk full, I/O), and a closure may have swallowed them.
+    if connection.is_autocommit() {
+        return Err(section.trouble().unwrap_or(StoreError::RolledBack));
+    }
+    if ran == Ran::RollBack {
+        connection.prepare_cached("ROLLBACK TO section")?.execute([])?;
+    }
+    connection.prepare_cached("RELEASE section")?.execute([])?;
+    // A durable answer vouches for what the section read as well, so it syncs even where nothing changed.
+    let is_durable = slot.commit == Commit::Durable;
+    Ok(ran == Ran::Keep && (connection.total_changes() > changes || is_durable))
+}
+
+/// Gives this commit its number.
+fn number(connection: &Connection) -> Result<u64, StoreError> {
+    let mut meta = meta::load(connection)?;
+    meta.commits += 1;
+    meta::write(connection, &meta)?;
+    Ok(meta.commits)
+}
+
+fn end(connection: &Connection, statement: &str) -> Result<(), StoreError> {
+    connection.prepare_cached(statement)?.execute([])?;
+    Ok(())
 }
 
 /// Learns what became of commit `number`, whose COMMIT failed with `cause` (R12). The gate is still held, so nobody else has
@@ -327,12 +395,4 @@ fn decide(
         connection.execute_batch("COMMIT").map_err(|e| undecided(e.into()))?;
     }
     Err(cause)
-}
-
-/// Copies the log into the database and says whether all of it.
-pub(crate) fn checkpoint(connection: &Connection, mode: &str) -> Result<bool, StoreError> {
-    let sql = format!("PRAGMA wal_checkpoint({mode})");
-    let (busy, log, copied): (i64, i64, i64) =
-        connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    Ok(busy == 0 && log == copied)
 }

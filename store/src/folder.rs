@@ -11,11 +11,11 @@ use rusqlite::Connection;
 use steadfast_locks::{LockError, check_file_system};
 use uuid::Uuid;
 
-use crate::engine::checkpoint;
 use crate::error::StoreError;
 use crate::gate::Gate;
 use crate::meta::{self, Meta};
 use crate::schema;
+use crate::tend::checkpoint;
 
 pub(crate) const DATABASE: &str = "steadfast.db";
 pub(crate) const LOCKS: &str = "locks";

@@ -44,6 +44,19 @@ impl Gate {
         }
     }
 
+    /// Passes the gate if that needs no waiting.
+    pub(crate) fn try_enter(
+        &self,
+        domain: Uuid,
+        verb: &str,
+    ) -> Result<Option<Entered>, StoreError> {
+        let note = OwnerNote::new(domain.to_string(), verb, "record");
+        match self.table.try_acquire(&self.path, LEVEL, note) {
+            Ok(held) => Ok(held.map(|held| Entered { _held: held })),
+            Err(error) => Err(self.refused(error)),
+        }
+    }
+
     /// The error of a section that waited too long: names who holds the gate now.
     pub(crate) fn timed_out(&self, domain: Uuid, waited: Duration) -> StoreError {
         // An owner that cannot be verified is unknown, as in the lock's own error.

@@ -6,13 +6,10 @@ use uuid::Uuid;
 use crate::cells::{Reading, Table, Writing, collect, single};
 use crate::error::StoreError;
 
-/// How many of the newest rows are kept in all.
+/// How many of the newest rows are kept in all. The bounds hold up to what is written between two turns of the log.
 pub const HISTORY_ROWS: u64 = 10_000;
 /// How many of the newest rows are kept for one domain.
 pub const HISTORY_PER_DOMAIN: u64 = 1_000;
-
-/// Trimming looks at the whole index, so it is done once in so many rows; the bounds hold up to this many.
-const TRIM_EVERY: u64 = 64;
 
 /// One change, as its verb describes it. Secrets are redacted by whoever writes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -131,12 +128,6 @@ pub(crate) fn append(
         .text(&entry.summary)
         .execute(statement)?;
     Ok(seq)
-}
-
-/// Whether a trim is due after row `seq`. It hangs on the row's number, not on a count of this process, so that many short
-/// processes trim as well as a long one.
-pub(crate) fn is_trim_due(seq: u64) -> bool {
-    seq.is_multiple_of(TRIM_EVERY)
 }
 
 /// Removes the oldest rows above the bounds.

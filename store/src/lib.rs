@@ -4,9 +4,9 @@
 //!
 //! * **A record is read whole or not at all.** Every row carries a checksum over all its columns, every domain the number of
 //!   rows that belong to it. A row that does not agree is [`StoreError::Corrupt`], never an empty answer (R19).
-//! * **A record is changed only in a [`Section`]**: a sync closure that sees one transaction (R2). Sections of all domains are
-//!   gathered by one writer thread, run in their own savepoints, and committed together; a cross-process fair lock, the gate,
-//!   stands in front, because SQLite's own busy handler starves writers.
+//! * **A record is changed only in a [`Section`]**: a sync closure that sees one transaction (R2). Sections of all domains that
+//!   wait together are run by whoever leads, each in its own savepoint, and committed together; a cross-process fair lock, the
+//!   gate, stands in front, because SQLite's own busy handler starves writers.
 //! * **An answer is what the disk says.** A commit that fails is decided by re-opening and comparing the commit number, not
 //!   guessed (R12).
 //!
@@ -61,6 +61,7 @@ mod section;
 mod snapshot;
 mod store;
 mod sync;
+mod tend;
 mod userdata;
 
 pub use claim::ClaimRow;

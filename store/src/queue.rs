@@ -1,4 +1,4 @@
-//! Sections that wait for the writer, in the order they came.
+//! Sections that wait for the database, in the order they came, and who of their callers leads.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -134,7 +134,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
     }
 }
 
-/// A section in the queue. Whoever takes the job decides: the writer begins it, or its caller withdraws it; never both.
+/// A section in the queue. Whoever takes the job decides: who leads begins it, or its caller withdraws it; never both.
 pub(crate) struct Slot {
     pub(crate) domain: Uuid,
     pub(crate) commit: Commit,
@@ -146,7 +146,7 @@ pub(crate) struct Slot {
 
 impl Slot {
     pub(crate) fn new(
-        request: &Request,
+        request: Request,
         since: Instant,
         deadline: Instant,
         job: Box<dyn Job>,
@@ -155,7 +155,7 @@ impl Slot {
         Self {
             domain: request.domain,
             commit: request.commit,
-            verb: request.verb.clone(),
+            verb: request.verb,
             since,
             deadline,
             job,
@@ -183,60 +183,146 @@ pub(crate) struct Lead {
     pub(crate) until: Instant,
 }
 
-/// What the writer thread is doing, as far as somebody who closes the store must know.
+/// What whoever leads is doing, as far as somebody who closes the store must know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Writer {
-    Idle,
+pub(crate) enum Leader {
+    Nobody,
     AtGate,
     Writing,
 }
 
+/// What a section that was queued has to do.
+pub(crate) enum Queued {
+    /// Nobody else does: it leads, and [`Queue::leave`]s.
+    Lead(Lead),
+    /// Somebody leads and will come to it.
+    Wait,
+    /// The thread has to come.
+    Call,
+}
+
+/// What is left to do when nobody leads any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    Nothing,
+    /// For the thread.
+    Work,
+}
+
+/// What the thread is called for.
+pub(crate) enum Turn {
+    Serve(Lead),
+    Tend,
+}
+
 struct State {
     slots: VecDeque<Arc<Slot>>,
-    writer: Writer,
+    leader: Leader,
+    is_tending_due: bool,
+    /// As many sections as the thread waits for.
+    gathering: Option<usize>,
     is_closed: bool,
 }
 
-/// The queue in front of the writer of one process.
+/// The queue in front of the database of one process.
+///
+/// ```text
+///                 nobody leads and it may          done, nobody waits
+///   push ------------------------------> leads -------------------------> nobody leads
+///     \  somebody leads                     \  done, somebody waits, or the log is due
+///      -----------------> waits              ---------------------------> the thread leads, until nobody waits
+/// ```
+/// One leads at any time: a caller on its own thread, or the thread of the store.
 pub(crate) struct Queue {
     state: Mutex<State>,
+    /// The thread waits here, alone.
     changed: Condvar,
 }
 
 impl Queue {
     pub(crate) fn new() -> Self {
-        let state = State { slots: VecDeque::new(), writer: Writer::Idle, is_closed: false };
+        let state = State {
+            slots: VecDeque::new(),
+            leader: Leader::Nobody,
+            is_tending_due: false,
+            gathering: None,
+            is_closed: false,
+        };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    pub(crate) fn push(&self, slot: Arc<Slot>) {
-        self.state.lock().slots.push_back(slot);
+    /// Puts a section at the end. Where it `may_lead`, nobody else leads or waits and nothing is due, its caller leads.
+    pub(crate) fn push(&self, slot: Arc<Slot>, may_lead: bool) -> Queued {
+        let mut state = self.state.lock();
+        state.slots.retain(|slot| slot.is_waiting());
+        let is_first = state.slots.is_empty();
+        state.slots.push_back(slot.clone());
+        if state.leader != Leader::Nobody {
+            if state.gathering.is_some_and(|wanted| state.slots.len() >= wanted) {
+                self.changed.notify_one();
+            }
+            return Queued::Wait;
+        }
+        if may_lead && is_first && !state.is_tending_due {
+            state.leader = Leader::AtGate;
+            let until = slot.deadline;
+            return Queued::Lead(Lead { slot, until });
+        }
         self.changed.notify_one();
+        Queued::Call
     }
 
-    /// Waits for a section and turns to the gate; none once the store is closed and nobody waits.
-    pub(crate) fn next(&self) -> Option<Lead> {
+    /// Waits for something to do and leads; none once the store is closed and nothing is left. For the thread.
+    pub(crate) fn next(&self) -> Option<Turn> {
         let mut state = self.state.lock();
         loop {
-            state.slots.retain(|slot| slot.is_waiting());
-            if let Some(slot) = state.slots.front().cloned() {
-                let until =
-                    state.slots.iter().map(|slot| slot.deadline).max().unwrap_or(slot.deadline);
-                state.writer = Writer::AtGate;
-                return Some(Lead { slot, until });
+            if state.leader == Leader::Nobody {
+                if std::mem::take(&mut state.is_tending_due) {
+                    state.leader = Leader::Writing;
+                    return Some(Turn::Tend);
+                }
+                if let Some(lead) = lead(&mut state) {
+                    return Some(Turn::Serve(lead));
+                }
+                if state.is_closed {
+                    return None;
+                }
             }
-            if state.is_closed {
-                return None;
-            }
-            state.writer = Writer::Idle;
             self.changed.wait(&mut state);
         }
+    }
+
+    /// Leads once more, for a caller who found nobody to hand the rest to.
+    pub(crate) fn again(&self) -> Option<Lead> {
+        lead(&mut self.state.lock())
+    }
+
+    /// Waits, while it leads, until `count` sections are there or a time has come.
+    pub(crate) fn gather(&self, count: usize, until: Instant) {
+        let mut state = self.state.lock();
+        state.gathering = Some(count);
+        while state.slots.len() < count && !state.is_closed {
+            if self.changed.wait_until(&mut state, until).timed_out() {
+                break;
+            }
+        }
+        state.gathering = None;
+    }
+
+    /// Who leads goes to the gate on its own behalf.
+    pub(crate) fn turn_to_gate(&self) {
+        self.state.lock().leader = Leader::AtGate;
+    }
+
+    /// Who leads has passed the gate on its own behalf.
+    pub(crate) fn pass_gate(&self) {
+        self.state.lock().leader = Leader::Writing;
     }
 
     /// Takes up to `limit` sections, once the gate is passed.
     pub(crate) fn take(&self, limit: usize) -> Vec<Arc<Slot>> {
         let mut state = self.state.lock();
-        state.writer = Writer::Writing;
+        state.leader = Leader::Writing;
         let count = state.slots.len().min(limit);
         state.slots.drain(..count).collect()
     }
@@ -249,11 +335,43 @@ impl Queue {
         Vec::from(late)
     }
 
-    /// Lets the writer end when nothing waits, and says what it is doing.
-    pub(crate) fn close(&self) -> Writer {
+    /// Has the log and the history looked after as soon as whoever leads has left.
+    pub(crate) fn call_for_tending(&self) {
+        self.state.lock().is_tending_due = true;
+    }
+
+    /// Leads no longer.
+    pub(crate) fn leave(&self) -> Left {
+        let mut state = self.state.lock();
+        state.leader = Leader::Nobody;
+        state.slots.retain(|slot| slot.is_waiting());
+        if state.slots.is_empty() && !state.is_tending_due {
+            return Left::Nothing;
+        }
+        self.changed.notify_one();
+        Left::Work
+    }
+
+    /// Whether nobody leads or waits, and nothing is due.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.state.lock();
+        let is_waiting = state.slots.iter().any(|slot| slot.is_waiting());
+        state.leader == Leader::Nobody && !state.is_tending_due && !is_waiting
+    }
+
+    /// Lets the thread end when nothing is left, and says what it is doing.
+    pub(crate) fn close(&self) -> Leader {
         let mut state = self.state.lock();
         state.is_closed = true;
         self.changed.notify_all();
-        state.writer
+        state.leader
     }
+}
+
+fn lead(state: &mut State) -> Option<Lead> {
+    state.slots.retain(|slot| slot.is_waiting());
+    let slot = state.slots.front().cloned()?;
+    let until = state.slots.iter().map(|slot| slot.deadline).max().unwrap_or(slot.deadline);
+    state.leader = Leader::AtGate;
+    Some(Lead { slot, until })
 }

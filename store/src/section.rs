@@ -1,6 +1,6 @@
 //! One fast section: what may be read and written of one domain.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::{Connection, params};
@@ -30,13 +30,12 @@ pub struct Section<'t> {
     key: String,
     floor: &'t AtomicU64,
     trouble: RefCell<Option<StoreError>>,
-    is_trim_due: Cell<bool>,
 }
 
 impl<'t> Section<'t> {
     pub(crate) fn new(connection: &'t Connection, domain: Uuid, floor: &'t AtomicU64) -> Self {
-        let (trouble, is_trim_due) = Default::default();
-        Self { connection, domain, key: domain.to_string(), floor, trouble, is_trim_due }
+        let trouble = RefCell::default();
+        Self { connection, domain, key: domain.to_string(), floor, trouble }
     }
 
     /// The domain it is a section of.
@@ -276,11 +275,6 @@ impl<'t> Section<'t> {
     /// Adds a row to the history of the domain and gives its number. Rows above the bounds go later.
     pub fn note(&mut self, entry: &HistoryEntry) -> Result<u64, StoreError> {
         let appended = history::append(self.connection, &self.key, entry);
-        if let Ok(seq) = appended
-            && history::is_trim_due(seq)
-        {
-            self.is_trim_due.set(true);
-        }
         self.noted(appended)
     }
 
@@ -306,10 +300,6 @@ impl<'t> Section<'t> {
     /// The last error after which SQLite may have rolled back the whole transaction.
     pub(crate) fn trouble(&self) -> Option<StoreError> {
         self.trouble.borrow_mut().take()
-    }
-
-    pub(crate) fn is_trim_due(&self) -> bool {
-        self.is_trim_due.get()
     }
 
     fn check_own(&self, row: &DomainRow) -> Result<(), StoreError> {

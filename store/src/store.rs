@@ -10,18 +10,18 @@ use uuid::Uuid;
 
 use crate::backup;
 use crate::connection::{Access, Pool, connect};
-use crate::engine::{self, Shared};
+use crate::engine::{self, Patience, Shared};
 use crate::error::{SectionError, StoreError};
 use crate::folder::{DATABASE, LOCKS, absolute, canonical, check_folder, create, exists};
 use crate::gate::Gate;
 use crate::integrity::{self, Damage};
 use crate::meta;
-use crate::queue::{Job, Queue, Request, Slot, Typed, Writer};
+use crate::queue::{Commit, Job, Lead, Leader, Left, Queued, Request, Slot, Typed};
 use crate::salvage;
 use crate::schema::{self, Standing};
 use crate::section::Section;
 use crate::snapshot::{self, Snapshot};
-use crate::sync::{Monotonic, Mutex, mpsc, oneshot, sleep_until, thread};
+use crate::sync::{Monotonic, Mutex, may_stand_still, mpsc, oneshot, sleep_until, thread};
 
 /// The first SQLite whose write-ahead log does not lose a reset (3.51.3).
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -75,8 +75,10 @@ impl StoreOptions {
 
 /// The records of one host, as one process sees them.
 ///
-/// Threads share one store by reference; processes open one each. Dropping it waits for what its writer is doing (a checkpoint of
-/// milliseconds at most), so a command drops it after its answer was printed and before it exits.
+/// Threads share one store by reference; processes open one each. A section runs on the thread of its caller where nobody else is
+/// writing, else on a thread of the store, which starts when it is first needed. Dropping the store waits for what that thread is
+/// doing: once in some hundreds of verbs it takes the log into the database, which takes milliseconds. A command drops it after
+/// its answer was printed, or where it [`is_tidy`](Self::is_tidy) not at all.
 ///
 /// In a forked child it is of no use: sections and snapshots fail with [`StoreError::Closed`], and dropping it there leaves the
 /// parent's alone (R20).
@@ -129,10 +131,10 @@ impl Store {
         let meta = meta::load(&connection)?;
         meta::check_run_folder(&meta, &run_folder)?;
         let pool = Pool::new(path, access);
-        pool.give(connection);
-        let (queue, floor) = (Queue::new(), AtomicU64::new(options.floor));
+        pool.give(pool.link(connection)?);
+        let floor = AtomicU64::new(options.floor);
         Ok(Self {
-            shared: Arc::new(Shared { pool, gate, queue, floor, folder, flush: options.flush }),
+            shared: Arc::new(Shared::new(pool, gate, floor, folder, options.flush)),
             gate_timeout: options.gate_timeout,
             process: std::process::id(),
             store: meta.store,
@@ -145,10 +147,18 @@ impl Store {
         self.store
     }
 
+    /// Whether nothing is under way or left to do, so that to drop the store costs nothing and a process may as well just exit.
+    pub fn is_tidy(&self) -> bool {
+        self.check_process().is_err() || self.shared.queue.is_idle()
+    }
+
     /// Runs `closure` in a transaction of its own domain, behind the gate, and answers when it is committed as the request asks.
     ///
-    /// What the closure wrote is kept only if it answers `Ok`; an error or a panic rolls back this section alone. It runs on the
-    /// writer thread.
+    /// What the closure wrote is kept only if it answers `Ok`; an error or a panic rolls back this section alone.
+    ///
+    /// Where nobody else is writing the section runs in the first poll, without a change of threads: an intent, which needs no
+    /// flush, on any runtime; a durable one on a runtime of the current thread alone, and not on a disk whose flush is long, so
+    /// that no worker of a runtime stands still. All others run on the store's thread, which gathers them.
     ///
     /// # Errors
     /// [`SectionError::Refused`] carries the closure's own error. After any error but [`StoreError::Unknown`] nothing of the
@@ -170,9 +180,12 @@ impl Store {
         E: Send + 'static,
     {
         let (reply, mut answer) = oneshot::channel();
-        let slot = self.submit(request, closure, move |result| drop(reply.send(result)))?;
+        let (slot, queued) = self.submit(request, closure, Caller::Task, move |result| {
+            drop(reply.send(result));
+        })?;
         let withdrawal = Withdrawal(slot);
         let slot = &withdrawal.0;
+        self.go_on(slot, queued, Patience::Free, limit(slot, Caller::Task))?;
         let answered = tokio::select! {
             biased;
             answered = &mut answer => answered,
@@ -202,7 +215,10 @@ impl Store {
         E: Send + 'static,
     {
         let (reply, answer) = mpsc::sync_channel(1);
-        let slot = self.submit(request, closure, move |result| drop(reply.send(result)))?;
+        let (slot, queued) = self.submit(request, closure, Caller::Thread, move |result| {
+            drop(reply.send(result));
+        })?;
+        self.go_on(&slot, queued, Patience::Wait, usize::MAX)?;
         let answered =
             match answer.recv_timeout(slot.deadline.saturating_duration_since(Monotonic::now())) {
                 Ok(answered) => Ok(answered),
@@ -268,8 +284,9 @@ impl Store {
         &self,
         request: Request,
         closure: F,
+        caller: Caller,
         answer: A,
-    ) -> Result<Arc<Slot>, StoreError>
+    ) -> Result<(Arc<Slot>, Queued), StoreError>
     where
         F: FnOnce(&mut Section<'_>) -> Result<R, E> + Send + 'static,
         R: Send + 'static,
@@ -280,19 +297,66 @@ impl Store {
         if self.shared.pool.access() == Access::Read {
             return Err(StoreError::ReadOnly { path: self.shared.pool.path().to_owned() });
         }
-        self.start_writer()?;
         let mut request = request;
         let now = Monotonic::now();
         let deadline = request.deadline.unwrap_or(now + self.gate_timeout);
         let keep = request.keep.take();
         let job: Box<dyn Job> =
             Box::new(Typed { closure: Some(closure), outcome: None, keep, answer });
-        let slot = Arc::new(Slot::new(&request, now, deadline, job));
-        self.shared.queue.push(slot.clone());
-        Ok(slot)
+        let may_lead = self.may_lead(caller, request.commit);
+        let slot = Arc::new(Slot::new(request, now, deadline, job));
+        let queued = self.shared.queue.push(slot.clone(), may_lead);
+        Ok((slot, queued))
     }
 
-    fn start_writer(&self) -> Result<(), StoreError> {
+    fn may_lead(&self, caller: Caller, commit: Commit) -> bool {
+        let may_stand_still = match caller {
+            Caller::Thread => true,
+            Caller::Task => {
+                may_stand_still() || (commit == Commit::Intent && self.shared.is_warm())
+            }
+        };
+        may_stand_still && self.shared.is_prompt()
+    }
+
+    /// Leads, or has somebody lead, as the queue says.
+    fn go_on(
+        &self,
+        slot: &Slot,
+        queued: Queued,
+        patience: Patience,
+        limit: usize,
+    ) -> Result<(), StoreError> {
+        match queued {
+            Queued::Wait => {}
+            Queued::Call => {
+                if let Err(error) = self.start_thread() {
+                    drop(slot.take());
+                    return Err(error);
+                }
+            }
+            Queued::Lead(lead) => self.lead(lead, patience, limit),
+        }
+        Ok(())
+    }
+
+    fn lead(&self, lead: Lead, patience: Patience, limit: usize) {
+        let leading = Leading(self);
+        self.shared.serve(&lead, patience, limit);
+        drop(leading);
+    }
+
+    /// Hands over to the thread what is left.
+    fn leave(&self) {
+        while self.shared.queue.leave() == Left::Work {
+            let Err(error) = self.start_thread() else { return };
+            tracing::warn!(%error, "nobody to hand over to");
+            let Some(lead) = self.shared.queue.again() else { return };
+            self.shared.serve(&lead, Patience::Wait, usize::MAX);
+        }
+    }
+
+    fn start_thread(&self) -> Result<(), StoreError> {
         let mut writer = self.writer.lock();
         if writer.is_none() {
             let shared = self.shared.clone();
@@ -319,15 +383,15 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         if self.check_process().is_err() {
-            // The writer thread was not forked, and closing the parent's connections is not for us (R20).
-            self.shared.pool.abandon();
-            std::mem::forget(self.writer.get_mut().take());
+            // The thread was not forked, whoever held a mutex was not either, and closing the parent's connections is not for us
+            // (R20).
+            std::mem::forget((self.shared.clone(), self.writer.get_mut().take()));
             return;
         }
         let doing = self.shared.queue.close();
         // At the gate with nobody waiting, it ends as soon as it gets there or its deadline comes.
         if let Some(writer) = self.writer.get_mut().take()
-            && doing != Writer::AtGate
+            && doing != Leader::AtGate
         {
             // A panic of the writer was already answered as `Closed` to whoever waited.
             let _ = writer.join();
@@ -338,6 +402,30 @@ impl Drop for Store {
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("path", &self.shared.pool.path()).finish_non_exhaustive()
+    }
+}
+
+/// On whose thread a section is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    /// One that may wait.
+    Thread,
+    /// One of a runtime.
+    Task,
+}
+
+/// How many sections a leader serves that stands still for none but its own.
+fn limit(slot: &Slot, caller: Caller) -> usize {
+    let is_alone = caller == Caller::Task && slot.commit == Commit::Intent && !may_stand_still();
+    if is_alone { 1 } else { usize::MAX }
+}
+
+/// Leads until it is dropped, also by a panic.
+struct Leading<'s>(&'s Store);
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 

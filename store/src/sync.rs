@@ -13,3 +13,17 @@ pub(crate) use {
 
 #[cfg(loom)]
 pub(crate) use steadfast_twins::{Condvar, Monotonic, Mutex, mpsc, oneshot, sleep_until, thread};
+
+/// Whether the task that asks may stand still for a flush: no other thread of its runtime has to.
+#[cfg(not(loom))]
+pub(crate) fn may_stand_still() -> bool {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    Handle::try_current()
+        .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::CurrentThread)
+}
+
+/// Under loom each task is a thread.
+#[cfg(loom)]
+pub(crate) fn may_stand_still() -> bool {
+    true
+}

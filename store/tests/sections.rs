@@ -96,7 +96,7 @@ async fn a_section_dropped_before_it_began_never_runs_and_lets_go_at_once() {
     assert_eq!(store.snapshot(|snapshot| snapshot.domains()).unwrap(), []);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_section_dropped_after_it_began_completes_and_lets_go_when_it_has() {
     let fixture = Fixture::new();
     let store = Arc::new(fixture.open());
