@@ -1,5 +1,7 @@
 //! The columns of one row, read and written in order with their checksum.
 
+use std::cmp::Ordering;
+
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, Row};
 
@@ -178,4 +180,36 @@ pub(crate) fn single<T>(
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(parameters)?;
     rows.next()?.map(read).transpose()
+}
+
+/// Whether the two rows beside a place in an order prove that there is none in it: both are sound, and what was written to them
+/// stands on both sides of it. An order is searched by what its rows say, so a damaged one that led astray is one of the two.
+///
+/// `before` and `after` are the queries of the last row in front of the place and the first one behind it.
+pub(crate) fn is_between<T>(
+    connection: &Connection,
+    (before, after): (&str, &str),
+    place: &[&str],
+    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+    compare: impl Fn(&T) -> Ordering,
+) -> Result<bool, StoreError> {
+    let parameters = || rusqlite::params_from_iter(place);
+    let sides = [(before, Ordering::Less), (after, Ordering::Greater)];
+    for (sql, side) in sides {
+        let found = single(connection, sql, parameters(), &read)?;
+        if found.is_some_and(|found| compare(&found) != side) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A number that SQLite counts.
+pub(crate) fn count(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+) -> Result<u64, StoreError> {
+    let count: Option<i64> = single(connection, sql, parameters, |row| Ok(row.get(0)?))?;
+    Ok(count.unwrap_or(0).cast_unsigned())
 }

@@ -1,9 +1,8 @@
 //! The row of a device.
 
 use rusqlite::{Connection, Row};
-use uuid::Uuid;
 
-use crate::cells::{Reading, Table, Writing, collect, single};
+use crate::cells::{Reading, Table, Writing, collect, count, is_between, single};
 use crate::domain;
 use crate::error::StoreError;
 
@@ -53,45 +52,81 @@ pub(crate) fn read(row: &Row<'_>) -> Result<(String, DeviceRow), StoreError> {
     Ok((domain, device))
 }
 
-/// All devices of a domain by id, as many as the domain's row says.
-pub(crate) fn list(connection: &Connection, domain: Uuid) -> Result<Vec<DeviceRow>, StoreError> {
+/// All devices of a domain by id, as many as are `expected`.
+pub(crate) fn list(
+    connection: &Connection,
+    domain: &str,
+    expected: u64,
+) -> Result<Vec<DeviceRow>, StoreError> {
     let sql = "SELECT * FROM device WHERE domain = ?1 ORDER BY id";
-    let devices = collect(connection, sql, [domain.to_string()], |row| Ok(read(row)?.1))?;
-    let expected = domain::find(connection, domain)?.map_or(0, |(_, counts)| counts.devices);
+    let devices = collect(connection, sql, [domain], |row| Ok(read(row)?.1))?;
     domain::same_count(expected, devices.len(), DEVICE.name, &domain)?;
     Ok(devices)
 }
 
-/// One device; that there is none is answered only after all of the domain were seen whole (R19).
+/// One device. That there is none is answered only where the rows beside its place are sound and the domain has as many as are
+/// `expected` of it: a row that is hidden is missed (R19).
 pub(crate) fn find(
     connection: &Connection,
-    domain: Uuid,
+    domain: &str,
     id: &str,
+    expected: impl FnOnce() -> Result<u64, StoreError>,
 ) -> Result<Option<DeviceRow>, StoreError> {
     let sql = "SELECT * FROM device WHERE domain = ?1 AND id = ?2";
-    match single(connection, sql, [domain.to_string().as_str(), id], |row| Ok(read(row)?.1))? {
-        Some(device) => Ok(Some(device)),
-        None => Ok(list(connection, domain)?.into_iter().find(|device| device.id == id)),
+    if let Some(device) = single(connection, sql, [domain, id], |row| Ok(read(row)?.1))? {
+        return Ok(Some(device));
     }
+    let expected = expected()?;
+    let beside = (
+        "SELECT * FROM device WHERE domain = ?1 AND id < ?2 ORDER BY id DESC LIMIT 1",
+        "SELECT * FROM device WHERE domain = ?1 AND id > ?2 ORDER BY id LIMIT 1",
+    );
+    let is_absent =
+        is_between(connection, beside, &[domain, id], read, |(_, row)| row.id.as_str().cmp(id))?;
+    let sql = "SELECT count(*) FROM device WHERE domain = ?1";
+    if is_absent && count(connection, sql, [domain])? == expected {
+        return Ok(None);
+    }
+    Ok(list(connection, domain, expected)?.into_iter().find(|device| device.id == id))
 }
 
-/// Whether a row has this key, whole or not.
-pub(crate) fn exists(connection: &Connection, domain: &str, id: &str) -> Result<bool, StoreError> {
-    let sql = "SELECT 1 FROM device WHERE domain = ?1 AND id = ?2";
-    Ok(single(connection, sql, [domain, id], |_| Ok(()))?.is_some())
+/// What a row with this key says of whether it is implicit, whole or not; none if there is none.
+pub(crate) fn flag(
+    connection: &Connection,
+    domain: &str,
+    id: &str,
+) -> Result<Option<bool>, StoreError> {
+    let sql = "SELECT implicit FROM device WHERE domain = ?1 AND id = ?2";
+    single(connection, sql, [domain, id], |row| Ok(row.get::<_, i64>(0)? != 0))
 }
 
-/// Writes the row, whether or not there is one.
-pub(crate) fn write(
+/// Writes a row that is not there yet.
+pub(crate) fn insert(
     connection: &Connection,
     domain: &str,
     row: &DeviceRow,
 ) -> Result<(), StoreError> {
-    let statement = connection.prepare_cached(
-        "INSERT INTO device VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-         ON CONFLICT (domain, id) DO UPDATE SET phase = ?3, serial = ?4, intent = ?5, spec = ?6, place = ?7, change = ?8,
-             since = ?9, owner = ?10, implicit = ?11, checksum = ?12",
-    )?;
+    let sql = "INSERT INTO device VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    put(connection, sql, domain, row).map(drop)
+}
+
+/// Writes over a row, and leaves its key and so its index alone. Says whether it was there.
+pub(crate) fn update(
+    connection: &Connection,
+    domain: &str,
+    row: &DeviceRow,
+) -> Result<bool, StoreError> {
+    let sql = "UPDATE device SET phase = ?3, serial = ?4, intent = ?5, spec = ?6, place = ?7, change = ?8, since = ?9,
+                   owner = ?10, implicit = ?11, checksum = ?12 WHERE domain = ?1 AND id = ?2";
+    Ok(put(connection, sql, domain, row)? > 0)
+}
+
+fn put(
+    connection: &Connection,
+    sql: &str,
+    domain: &str,
+    row: &DeviceRow,
+) -> Result<usize, StoreError> {
     Writing::new(&DEVICE)
         .text(domain)
         .text(&row.id)
@@ -104,6 +139,5 @@ pub(crate) fn write(
         .integer(row.since_ms)
         .optional_text(row.owner.as_deref())
         .integer(row.implicit.into())
-        .execute(statement)?;
-    Ok(())
+        .execute(connection.prepare_cached(sql)?)
 }

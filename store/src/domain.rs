@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
-use crate::cells::{Reading, Table, Writing, collect, single};
+use crate::cells::{Reading, Table, Writing, collect, count, is_between, single};
 use crate::error::StoreError;
 
 /// One domain as it is recorded. The store gives no meaning to the text.
@@ -44,6 +44,8 @@ pub(crate) struct Counts {
     pub(crate) devices: u64,
     pub(crate) claims: u64,
     pub(crate) blobs: u64,
+    /// How many of the devices are implicit.
+    pub(crate) implicit: u64,
 }
 
 pub(crate) const DOMAIN: Table = Table { name: "domain", key: 1 };
@@ -61,22 +63,33 @@ pub(crate) fn read(row: &Row<'_>) -> Result<(DomainRow, Counts), StoreError> {
         document: cells.text()?,
         process: cells.optional_text()?,
     };
-    let counts =
-        Counts { devices: cells.unsigned()?, claims: cells.unsigned()?, blobs: cells.unsigned()? };
+    let counts = Counts {
+        devices: cells.unsigned()?,
+        claims: cells.unsigned()?,
+        blobs: cells.unsigned()?,
+        implicit: cells.unsigned()?,
+    };
     cells.verify()?;
     Ok((domain, counts))
 }
 
-/// The row of `uuid`. That there is none is answered only after every row was seen whole (R19).
+/// The row of `uuid`. That there is none is answered only where nothing can hide it (R19).
 pub(crate) fn find(
     connection: &Connection,
     uuid: Uuid,
 ) -> Result<Option<(DomainRow, Counts)>, StoreError> {
+    let key = uuid.to_string();
     let sql = "SELECT * FROM domain WHERE uuid = ?1";
-    match single(connection, sql, [uuid.to_string()], read)? {
-        Some(found) => Ok(Some(found)),
-        None => prove_absent(connection, |row| row.uuid == uuid),
+    if let Some(found) = single(connection, sql, [&key], read)? {
+        return Ok(Some(found));
     }
+    let beside = (
+        "SELECT * FROM domain WHERE uuid < ?1 ORDER BY uuid DESC LIMIT 1",
+        "SELECT * FROM domain WHERE uuid > ?1 ORDER BY uuid LIMIT 1",
+    );
+    let is_absent =
+        is_between(connection, beside, &[&key], read, |(row, _)| row.uuid.to_string().cmp(&key))?;
+    absent(connection, is_absent, |row| row.uuid == uuid)
 }
 
 /// The row of the domain called `name`, with the same promise as [`find`].
@@ -84,10 +97,16 @@ pub(crate) fn find_named(
     connection: &Connection,
     name: &str,
 ) -> Result<Option<(DomainRow, Counts)>, StoreError> {
-    match single(connection, "SELECT * FROM domain WHERE name = ?1", [name], read)? {
-        Some(found) => Ok(Some(found)),
-        None => prove_absent(connection, |row| row.name == name),
+    if let Some(found) = single(connection, "SELECT * FROM domain WHERE name = ?1", [name], read)? {
+        return Ok(Some(found));
     }
+    let beside = (
+        "SELECT * FROM domain WHERE name < ?1 ORDER BY name DESC LIMIT 1",
+        "SELECT * FROM domain WHERE name > ?1 ORDER BY name LIMIT 1",
+    );
+    let is_absent =
+        is_between(connection, beside, &[name], read, |(row, _)| row.name.as_str().cmp(name))?;
+    absent(connection, is_absent, |row| row.name == name)
 }
 
 /// Whose row has this name, whole or not.
@@ -105,35 +124,62 @@ pub(crate) fn holder(connection: &Connection, name: &str) -> Result<Option<Uuid>
 
 /// All domains by name. Read from the table and counted in its index, so that neither can lose one alone (R19).
 pub(crate) fn list(connection: &Connection) -> Result<Vec<DomainSummary>, StoreError> {
-    let sql = "SELECT *, (SELECT count(*) FROM device WHERE domain = uuid),
-                      (SELECT count(*) FROM device WHERE domain = uuid AND implicit <> 0)
-               FROM domain NOT INDEXED ORDER BY name";
-    let domains = collect(connection, sql, [], |row| {
-        let (domain, counts) = read(row)?;
-        let (devices, implicit): (i64, i64) = (row.get(12)?, row.get(13)?);
-        same_count(counts.devices, devices as usize, "device", &domain.uuid)?;
-        Ok(DomainSummary {
-            row: domain,
-            devices: counts.devices,
-            implicit: implicit.cast_unsigned(),
-        })
+    let sql = "SELECT * FROM domain NOT INDEXED";
+    let mut domains = collect(connection, sql, [], |row| {
+        let (row, counts) = read(row)?;
+        Ok(DomainSummary { row, devices: counts.devices, implicit: counts.implicit })
     })?;
     check_index(connection, domains.len())?;
+    domains.sort_unstable_by(|one, other| one.row.name.cmp(&other.row.name));
     Ok(domains)
 }
 
-/// Writes the row, whether or not there is one.
-pub(crate) fn write(
+/// Writes a row that is not there yet.
+pub(crate) fn insert(
     connection: &Connection,
     row: &DomainRow,
     counts: Counts,
 ) -> Result<(), StoreError> {
+    let sql = "INSERT INTO domain VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    put(connection, sql, row, counts).map(drop)
+}
+
+/// What of a row that is there is to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// All but its keys: their indexes are left alone.
+    Content,
+    /// Its name as well.
+    Name,
+}
+
+/// Writes over the row. Says whether it was there.
+pub(crate) fn update(
+    connection: &Connection,
+    row: &DomainRow,
+    counts: Counts,
+    change: Change,
+) -> Result<bool, StoreError> {
+    let sql = match change {
+        Change::Content => {
+            "UPDATE domain SET phase = ?3, generation = ?4, revision = ?5, layout = ?6, document = ?7, process = ?8,
+                 devices = ?9, claims = ?10, blobs = ?11, implicit = ?12, checksum = ?13 WHERE uuid = ?1 AND name = ?2"
+        }
+        Change::Name => {
+            "UPDATE domain SET name = ?2, phase = ?3, generation = ?4, revision = ?5, layout = ?6, document = ?7,
+                 process = ?8, devices = ?9, claims = ?10, blobs = ?11, implicit = ?12, checksum = ?13 WHERE uuid = ?1"
+        }
+    };
+    Ok(put(connection, sql, row, counts)? > 0)
+}
+
+fn put(
+    connection: &Connection,
+    sql: &str,
+    row: &DomainRow,
+    counts: Counts,
+) -> Result<usize, StoreError> {
     let uuid = row.uuid.to_string();
-    let statement = connection.prepare_cached(
-        "INSERT INTO domain VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-         ON CONFLICT (uuid) DO UPDATE SET name = ?2, phase = ?3, generation = ?4, revision = ?5, layout = ?6, document = ?7,
-             process = ?8, devices = ?9, claims = ?10, blobs = ?11, checksum = ?12",
-    )?;
     Writing::new(&DOMAIN)
         .text(&uuid)
         .text(&row.name)
@@ -146,8 +192,8 @@ pub(crate) fn write(
         .unsigned(counts.devices)
         .unsigned(counts.claims)
         .unsigned(counts.blobs)
-        .execute(statement)?;
-    Ok(())
+        .unsigned(counts.implicit)
+        .execute(connection.prepare_cached(sql)?)
 }
 
 /// Rows that belong to `domain` must be as many as its own row says, else one of them is not where its key says (R19).
@@ -167,34 +213,40 @@ pub(crate) fn same_count(
     })
 }
 
-/// A damaged key or index makes a row look absent, so a miss reads the whole table without any index.
-fn prove_absent(
+/// There is none: the rows beside its place say so, and both indexes have as many rows. Where that is not so the whole table is
+/// read, without any index, for the error.
+fn absent(
     connection: &Connection,
+    is_absent: bool,
     is_wanted: impl Fn(&DomainRow) -> bool,
 ) -> Result<Option<(DomainRow, Counts)>, StoreError> {
+    let of = |index: &str| {
+        count(connection, &format!("SELECT count(*) FROM domain INDEXED BY {index}"), [])
+    };
+    if is_absent && of("sqlite_autoindex_domain_1")? == of("sqlite_autoindex_domain_2")? {
+        return Ok(None);
+    }
     let mut statement = connection.prepare_cached("SELECT * FROM domain NOT INDEXED")?;
     let mut rows = statement.query([])?;
-    let mut seen = 0;
     while let Some(row) = rows.next()? {
         let (domain, _) = read(row)?;
         if is_wanted(&domain) {
-            let key = domain.uuid.to_string();
-            return Err(StoreError::Corrupt {
-                table: DOMAIN.name,
-                key,
-                detail: "its index does not lead to it",
-            });
+            return Err(misled(domain.uuid));
         }
-        seen += 1;
     }
-    check_index(connection, seen)?;
-    Ok(None)
+    let detail = "its indexes do not agree";
+    Err(StoreError::Corrupt { table: DOMAIN.name, key: String::new(), detail })
+}
+
+/// The error of a row that is there and is not found by its key.
+pub(crate) fn misled(uuid: Uuid) -> StoreError {
+    let detail = "its index does not lead to it";
+    StoreError::Corrupt { table: DOMAIN.name, key: uuid.to_string(), detail }
 }
 
 fn check_index(connection: &Connection, in_table: usize) -> Result<(), StoreError> {
     let sql = "SELECT count(*) FROM domain INDEXED BY sqlite_autoindex_domain_1";
-    let in_index: Option<i64> = single(connection, sql, [], |row| Ok(row.get(0)?))?;
-    if in_index == i64::try_from(in_table).ok() {
+    if count(connection, sql, [])? == in_table as u64 {
         return Ok(());
     }
     let detail = "its index has another number of rows";

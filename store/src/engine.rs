@@ -11,18 +11,20 @@
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
 use crate::connection::{Access, Link, Pool, connect};
 use crate::error::StoreError;
+use crate::floor::Ground;
 use crate::flush;
 use crate::folder::beside;
 use crate::gate::{Entered, Gate};
 use crate::meta;
 use crate::queue::{Commit, Job, Lead, Queue, Ran, Slot, Turn};
+use crate::register::Register;
 use crate::section::Section;
 use crate::store::Flush;
 use crate::sync::{Monotonic, Mutex};
@@ -41,7 +43,7 @@ pub(crate) struct Shared {
     pub(crate) gate: Gate,
     pub(crate) queue: Queue,
     /// No number up to this one is drawn (R10).
-    pub(crate) floor: AtomicU64,
+    pub(crate) ground: Ground,
     pub(crate) folder: PathBuf,
     pub(crate) flush: Flush,
     /// Whoever leads has it, so nobody waits for it.
@@ -65,13 +67,13 @@ impl Shared {
     pub(crate) fn new(
         pool: Pool,
         gate: Gate,
-        floor: AtomicU64,
+        ground: Ground,
         folder: PathBuf,
         flush: Flush,
     ) -> Self {
         let (is_flush_long, is_warm) = Default::default();
         let (queue, engine) = (Queue::new(), Mutex::new(Engine::default()));
-        Self { pool, gate, queue, floor, folder, flush, engine, is_flush_long, is_warm }
+        Self { pool, gate, queue, ground, folder, flush, engine, is_flush_long, is_warm }
     }
 
     /// Whether flushes were short so far, so that a caller may lead.
@@ -176,9 +178,10 @@ impl Engine {
         };
         let mut jobs = Vec::with_capacity(slots.len());
         let verdict = self.begin(shared, commit).and_then(|link| {
-            let ran = self.run_all(shared, &link, slots, &mut jobs);
+            let register = Register::default();
+            let ran = run_all(shared, (&link, &register), slots, &mut jobs);
             let ended = match ran {
-                Ok(true) => return self.commit(shared, link, commit),
+                Ok(true) => return self.commit(shared, link, &register, commit),
                 Ok(false) => end(&link, "COMMIT"),
                 Err(cause) => Err(cause),
             };
@@ -188,25 +191,6 @@ impl Engine {
             jobs.extend(slots.iter().filter_map(|slot| slot.take()));
         }
         Batch { jobs, verdict: verdict.map_err(|cause| cause.at(shared.pool.path())) }
-    }
-
-    /// Runs all sections that were not withdrawn, and says whether the transaction must commit; an error means that it is lost.
-    fn run_all(
-        &self,
-        shared: &Shared,
-        link: &Link,
-        slots: &[Arc<Slot>],
-        jobs: &mut Vec<Box<dyn Job>>,
-    ) -> Result<bool, StoreError> {
-        let mut is_changed = false;
-        for slot in slots {
-            if let Some(mut job) = slot.take() {
-                let changed = run_one(shared, link, slot, job.as_mut());
-                jobs.push(job);
-                is_changed |= changed?;
-            }
-        }
-        Ok(is_changed)
     }
 
     fn begin(&mut self, shared: &Shared, commit: Commit) -> Result<Link, StoreError> {
@@ -270,7 +254,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let link = self.begin(shared, commit)?;
         match write(&link) {
-            Ok(()) => self.commit(shared, link, commit),
+            Ok(()) => self.commit(shared, link, &Register::default(), commit),
             Err(cause) => self.put_back(shared, link, Err(cause)),
         }
     }
@@ -280,16 +264,24 @@ impl Engine {
         self.is_log_doubtful = true;
     }
 
-    fn commit(&mut self, shared: &Shared, link: Link, commit: Commit) -> Result<(), StoreError> {
-        let numbered = number(&link);
-        let Ok(number) = numbered else {
-            return self.put_back(shared, link, numbered.map(drop));
+    fn commit(
+        &mut self,
+        shared: &Shared,
+        link: Link,
+        register: &Register,
+        commit: Commit,
+    ) -> Result<(), StoreError> {
+        let closed = register.close(&link, commit);
+        let Ok((number, acknowledged)) = closed else {
+            return self.put_back(shared, link, closed.map(drop));
         };
         let began = Monotonic::now();
         let ended = end(&link, "COMMIT");
         if ended.is_ok() {
             self.flushed(shared, commit, began);
-            if tend::is_due(number, shared.pool.log_pages()) {
+            let turn = (commit == Commit::Durable).then_some(acknowledged);
+            let is_due = tend::is_due(turn, number, shared.pool.log_pages());
+            if is_due && shared.flush != Flush::Never {
                 shared.queue.call_for_tending();
             }
             return self.put_back(shared, link, ended);
@@ -317,37 +309,71 @@ impl Engine {
     }
 }
 
-/// Runs one section in its savepoint. Answers whether the transaction must commit for it; an error means that the whole
-/// transaction is lost.
+/// Runs all sections that were not withdrawn, and says whether the transaction must commit; an error means that it is lost.
+fn run_all(
+    shared: &Shared,
+    at: (&Connection, &Register),
+    slots: &[Arc<Slot>],
+    jobs: &mut Vec<Box<dyn Job>>,
+) -> Result<bool, StoreError> {
+    let room = if slots.len() > 1 { Room::Savepoint } else { Room::Transaction };
+    let mut is_changed = false;
+    for slot in slots {
+        if let Some(mut job) = slot.take() {
+            let changed = run_one(shared, at, room, slot, job.as_mut());
+            jobs.push(job);
+            is_changed |= changed?;
+        }
+    }
+    Ok(is_changed)
+}
+
+/// What a section is rolled back with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// One of its own.
+    Savepoint,
+    /// It is alone in the transaction.
+    Transaction,
+}
+
+/// Runs one section. Answers whether the transaction must commit for it; an error means that the whole transaction is lost.
 fn run_one(
     shared: &Shared,
-    connection: &Connection,
+    (connection, register): (&Connection, &Register),
+    room: Room,
     slot: &Slot,
     job: &mut dyn Job,
 ) -> Result<bool, StoreError> {
-    connection.prepare_cached("SAVEPOINT section")?.execute([])?;
-    let changes = connection.total_changes();
-    let mut section = Section::new(connection, slot.domain, &shared.floor);
+    if room == Room::Savepoint {
+        end(connection, "SAVEPOINT section")?;
+    }
+    let (changes, mark) = (connection.total_changes(), register.mark());
+    let mut section = Section::new(connection, slot.domain, &shared.ground, register);
     let ran = job.run(&mut section);
     // SQLite gives up the whole transaction on some errors (disk full, I/O), and a closure may have swallowed them.
     if connection.is_autocommit() {
         return Err(section.trouble().unwrap_or(StoreError::RolledBack));
     }
-    if ran == Ran::RollBack {
-        connection.prepare_cached("ROLLBACK TO section")?.execute([])?;
+    let is_kept = ran == Ran::Keep;
+    if !is_kept {
+        register.back_to(mark);
     }
-    connection.prepare_cached("RELEASE section")?.execute([])?;
+    match (room, is_kept) {
+        (Room::Savepoint, true) => end(connection, "RELEASE section")?,
+        (Room::Savepoint, false) => {
+            end(connection, "ROLLBACK TO section")?;
+            end(connection, "RELEASE section")?;
+        }
+        (Room::Transaction, true) => {}
+        (Room::Transaction, false) => {
+            end(connection, "ROLLBACK")?;
+            end(connection, "BEGIN")?;
+        }
+    }
     // A durable answer vouches for what the section read as well, so it syncs even where nothing changed.
-    let is_durable = slot.commit == Commit::Durable;
-    Ok(ran == Ran::Keep && (connection.total_changes() > changes || is_durable))
-}
-
-/// Gives this commit its number.
-fn number(connection: &Connection) -> Result<u64, StoreError> {
-    let mut meta = meta::load(connection)?;
-    meta.commits += 1;
-    meta::write(connection, &meta)?;
-    Ok(meta.commits)
+    let is_changed = connection.total_changes() > changes || register.is_changed();
+    Ok(is_kept && (is_changed || slot.commit == Commit::Durable))
 }
 
 fn end(connection: &Connection, statement: &str) -> Result<(), StoreError> {

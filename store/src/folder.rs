@@ -111,7 +111,9 @@ pub(crate) fn create(
     connection.pragma_update(None, "journal_mode", "WAL")?;
     schema::migrate(&mut connection)?;
     let run_folder = run_folder.to_owned();
-    meta::write(&connection, &Meta { store: Uuid::new_v4(), run_folder, counter: 0, commits: 0 })?;
+    let store = Uuid::new_v4();
+    let first = Meta { store, run_folder, counter: 0, commits: 0, acknowledged: 0, history: 0 };
+    meta::write(&connection, &first)?;
     // What of the log is not in the database is lost with the name, and to close would say nothing of it.
     if !checkpoint(&connection, "TRUNCATE").map_err(|error| error.at(&unfinished))? {
         return Err(StoreError::Busy);

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
-use crate::cells::{Reading, Table, Writing, collect, single};
+use crate::cells::{Reading, Table, Writing, collect};
 use crate::error::StoreError;
 
 /// How many of the newest rows are kept in all. The bounds hold up to what is written between two turns of the log.
@@ -102,15 +102,13 @@ pub(crate) fn page(
     Ok(HistoryPage { rows, next })
 }
 
-/// Appends a row and gives its number.
+/// Appends a row with this number.
 pub(crate) fn append(
     connection: &Connection,
+    seq: u64,
     domain: &str,
     entry: &HistoryEntry,
-) -> Result<u64, StoreError> {
-    let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'history'";
-    let last: Option<i64> = single(connection, sql, [], |row| Ok(row.get(0)?))?;
-    let seq = last.unwrap_or(0).cast_unsigned() + 1;
+) -> Result<(), StoreError> {
     let statement = connection.prepare_cached(
         "INSERT INTO history VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
@@ -127,7 +125,7 @@ pub(crate) fn append(
         .integer(entry.uid.into())
         .text(&entry.summary)
         .execute(statement)?;
-    Ok(seq)
+    Ok(())
 }
 
 /// Removes the oldest rows above the bounds.

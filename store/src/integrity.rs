@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, Row, ffi};
 use serde::de::IgnoredAny;
 
+use crate::cells::count;
 use crate::domain::Counts;
 use crate::error::StoreError;
 use crate::raw::RawRow;
@@ -60,7 +61,9 @@ pub(crate) fn check(connection: &Connection) -> Result<Vec<Damage>, StoreError> 
                 ("change", device.change.as_deref()),
             ],
         );
-        seen.entry(domain).or_default().devices += 1;
+        let of = seen.entry(domain).or_default();
+        of.devices += 1;
+        of.implicit += u64::from(device.implicit);
         Ok(())
     })?;
     scan(connection, "claim", &mut found, |row, _| {
@@ -89,11 +92,13 @@ pub(crate) fn check(connection: &Connection) -> Result<Vec<Damage>, StoreError> 
                 "domain",
                 key,
                 format!(
-                    "{} devices, {} claims and {} blobs belong to it, and {}, {} and {} should",
+                    "{} devices ({} implicit), {} claims and {} blobs belong to it, and {} ({}), {} and {} should",
                     belongs.devices,
+                    belongs.implicit,
                     belongs.claims,
                     belongs.blobs,
                     expected.devices,
+                    expected.implicit,
                     expected.claims,
                     expected.blobs
                 ),
@@ -152,16 +157,15 @@ type Reader = fn(&Row<'_>) -> Result<(), StoreError>;
 
 /// Removes the rows that do not verify, of the tables that belong to a domain, and says how many.
 pub(crate) fn discard(connection: &Connection) -> Result<u64, StoreError> {
-    let readers: [(&str, Reader); 4] = [
+    let readers: [(&str, Reader); 3] = [
         ("device", |row| device::read(row).map(drop)),
-        ("claim", |row| claim::read(row).map(drop)),
         ("userdata", |row| userdata::read(row).map(drop)),
         ("history", |row| history::read(row).map(drop)),
     ];
     // A key that was hit stands in its index as it was, and a row whose index does not lead to it cannot be removed. Where
     // two rows have come to have one key, the index stays, and so does the damage.
     let _ = connection.execute_batch("REINDEX");
-    let mut discarded = 0;
+    let mut discarded = discard_claims(connection)?;
     for (table, read) in readers {
         let mut damaged: Vec<i64> = Vec::new();
         let mut statement =
@@ -180,6 +184,20 @@ pub(crate) fn discard(connection: &Connection) -> Result<u64, StoreError> {
         }
     }
     Ok(discarded)
+}
+
+/// Claims live in their index alone, in which one whose key was hit cannot be found: where there is one, all are written anew.
+fn discard_claims(connection: &Connection) -> Result<u64, StoreError> {
+    let all = count(connection, "SELECT count(*) FROM claim", [])?;
+    let sound = sound(connection, "claim", claim::read)?;
+    let damaged = all.saturating_sub(sound.len() as u64);
+    if damaged > 0 {
+        connection.execute("DELETE FROM claim", [])?;
+        for (domain, row) in &sound {
+            claim::write(connection, domain, &row.claim, &row.device)?;
+        }
+    }
+    Ok(damaged)
 }
 
 fn sqlite_check(connection: &Connection, found: &mut Vec<Damage>) -> Result<(), StoreError> {

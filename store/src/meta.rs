@@ -21,6 +21,10 @@ pub(crate) struct Meta {
     pub(crate) counter: u64,
     /// Counts the commits, so that one whose answer was lost can be decided (R12).
     pub(crate) commits: u64,
+    /// Counts those of them that were durable.
+    pub(crate) acknowledged: u64,
+    /// The number of the last row of the history.
+    pub(crate) history: u64,
 }
 
 pub(crate) const META: Table = Table { name: "meta", key: 1 };
@@ -34,6 +38,8 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Meta, StoreError> {
         run_folder: PathBuf::from(OsStr::from_bytes(&cells.blob()?)),
         counter: cells.unsigned()?,
         commits: cells.unsigned()?,
+        acknowledged: cells.unsigned()?,
+        history: cells.unsigned()?,
     };
     cells.verify()?;
     Ok(meta)
@@ -51,8 +57,9 @@ pub(crate) fn load(connection: &Connection) -> Result<Meta, StoreError> {
 pub(crate) fn write(connection: &Connection, meta: &Meta) -> Result<(), StoreError> {
     let store = meta.store.to_string();
     let statement = connection.prepare_cached(
-        "INSERT INTO meta VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (id) DO UPDATE SET store = ?2, run_folder = ?3, counter = ?4, commits = ?5, checksum = ?6",
+        "INSERT INTO meta VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (id) DO UPDATE SET store = ?2, run_folder = ?3, counter = ?4, commits = ?5, acknowledged = ?6,
+             history = ?7, checksum = ?8",
     )?;
     Writing::new(&META)
         .integer(1)
@@ -60,6 +67,8 @@ pub(crate) fn write(connection: &Connection, meta: &Meta) -> Result<(), StoreErr
         .blob(meta.run_folder.as_os_str().as_bytes())
         .unsigned(meta.counter)
         .unsigned(meta.commits)
+        .unsigned(meta.acknowledged)
+        .unsigned(meta.history)
         .execute(statement)?;
     Ok(())
 }

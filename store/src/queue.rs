@@ -106,7 +106,10 @@ where
         let Some(closure) = self.closure.take() else { return Ran::RollBack };
         // A closure that panics leaves nothing behind but its savepoint, which is rolled back.
         let (ran, outcome) = match catch_unwind(AssertUnwindSafe(|| closure(section))) {
-            Ok(Ok(value)) => (Ran::Keep, Ok(value)),
+            Ok(Ok(value)) => match section.finish() {
+                Ok(()) => (Ran::Keep, Ok(value)),
+                Err(cause) => (Ran::RollBack, Err(SectionError::Store(cause))),
+            },
             Ok(Err(refused)) => (Ran::RollBack, Err(SectionError::Refused(refused))),
             Err(panic) => (Ran::RollBack, Err(SectionError::Panicked(message(panic.as_ref())))),
         };

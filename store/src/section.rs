@@ -1,19 +1,21 @@
 //! One fast section: what may be read and written of one domain.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use crate::cells::single;
+use crate::cells::count;
 use crate::claim::{self, ClaimRow};
 use crate::device::{self, DeviceRow};
-use crate::domain::{self, Counts, DomainRow};
+use crate::domain::{self, Change, Counts, DomainRow};
 use crate::error::StoreError;
+use crate::floor::Ground;
 use crate::history::{self, HistoryEntry};
 use crate::integrity;
-use crate::meta;
+use crate::own::Own;
+use crate::register::Register;
 use crate::userdata::{self, UserdataKey};
 
 /// The transaction as one section of one domain sees it.
@@ -28,14 +30,51 @@ pub struct Section<'t> {
     connection: &'t Connection,
     domain: Uuid,
     key: String,
-    floor: &'t AtomicU64,
+    ground: &'t Ground,
+    register: &'t Register,
+    own: Own,
+    /// What is known of devices: whether there is one, and whether it is implicit.
+    devices: RefCell<HashMap<String, Standing>>,
     trouble: RefCell<Option<StoreError>>,
 }
 
+/// What a section knows of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Absent,
+    /// It is there since before the section.
+    Stored {
+        implicit: bool,
+    },
+    /// The section made it.
+    Made {
+        implicit: bool,
+    },
+}
+
+impl Standing {
+    fn of(flag: Option<bool>) -> Self {
+        flag.map_or(Self::Absent, |implicit| Self::Stored { implicit })
+    }
+
+    fn flag(self) -> Option<bool> {
+        match self {
+            Self::Absent => None,
+            Self::Stored { implicit } | Self::Made { implicit } => Some(implicit),
+        }
+    }
+}
+
 impl<'t> Section<'t> {
-    pub(crate) fn new(connection: &'t Connection, domain: Uuid, floor: &'t AtomicU64) -> Self {
-        let trouble = RefCell::default();
-        Self { connection, domain, key: domain.to_string(), floor, trouble }
+    pub(crate) fn new(
+        connection: &'t Connection,
+        domain: Uuid,
+        ground: &'t Ground,
+        register: &'t Register,
+    ) -> Self {
+        let (own, devices, trouble) = Default::default();
+        let key = domain.to_string();
+        Self { connection, domain, key, ground, register, own, devices, trouble }
     }
 
     /// The domain it is a section of.
@@ -45,14 +84,17 @@ impl<'t> Section<'t> {
 
     /// The row of the domain; none if it is gone (R7).
     pub fn domain(&self) -> Result<Option<DomainRow>, StoreError> {
-        self.noted(domain::find(self.connection, self.domain))
-            .map(|found| found.map(|(row, _)| row))
+        let read = |found: Option<&(DomainRow, Counts)>| found.map(|(row, _)| row.clone());
+        self.noted(self.own.read(self.connection, self.domain, read))
     }
 
     /// The uuid of the domain with this name, whichever it is.
     pub fn named(&self, name: &str) -> Result<Option<Uuid>, StoreError> {
-        self.noted(domain::find_named(self.connection, name))
-            .map(|found| found.map(|(row, _)| row.uuid))
+        let found = self
+            .own
+            .write(self.connection)
+            .and_then(|()| domain::find_named(self.connection, name));
+        self.noted(found).map(|found| found.map(|(row, _)| row.uuid))
     }
 
     /// Records the domain's row, new or changed. What belongs to the domain stays.
@@ -60,18 +102,7 @@ impl<'t> Section<'t> {
     /// # Errors
     /// [`StoreError::NameTaken`]; [`StoreError::OtherDomain`] for a row of another domain.
     pub fn put_domain(&mut self, row: &DomainRow) -> Result<(), StoreError> {
-        let written = self.check_own(row).and_then(|()| {
-            match domain::find_named(self.connection, &row.name)? {
-                Some((other, _)) if other.uuid != self.domain => {
-                    return Err(taken(row, other.uuid));
-                }
-                _ => {}
-            }
-            let counts = domain::find(self.connection, self.domain)?
-                .map(|(_, counts)| counts)
-                .unwrap_or_default();
-            domain::write(self.connection, row, counts)
-        });
+        let written = self.check_own(row).and_then(|()| self.own.put(self.connection, row));
         self.noted(written)
     }
 
@@ -83,14 +114,22 @@ impl<'t> Section<'t> {
             if let Some(other) =
                 domain::holder(self.connection, &row.name)?.filter(|other| *other != self.domain)
             {
-                return Err(taken(row, other));
+                return Err(StoreError::NameTaken { name: row.name.clone(), holder: other });
             }
+            let count = |sql| count(self.connection, sql, [&self.key]);
             let counts = Counts {
-                devices: self.count("SELECT count(*) FROM device NOT INDEXED WHERE domain = ?1")?,
-                claims: self.count("SELECT count(*) FROM claim NOT INDEXED WHERE domain = ?1")?,
-                blobs: self.count("SELECT count(*) FROM userdata NOT INDEXED WHERE domain = ?1")?,
+                devices: count("SELECT count(*) FROM device NOT INDEXED WHERE domain = ?1")?,
+                claims: count("SELECT count(*) FROM claim NOT INDEXED WHERE domain = ?1")?,
+                blobs: count("SELECT count(*) FROM userdata NOT INDEXED WHERE domain = ?1")?,
+                implicit: count(
+                    "SELECT count(*) FROM device NOT INDEXED WHERE domain = ?1 AND implicit <> 0",
+                )?,
             };
-            domain::write(self.connection, row, counts)
+            self.own.forget();
+            if !domain::update(self.connection, row, counts, Change::Name)? {
+                domain::insert(self.connection, row, counts)?;
+            }
+            Ok(())
         });
         self.noted(written)
     }
@@ -98,6 +137,8 @@ impl<'t> Section<'t> {
     /// Removes the domain with its devices, claims and userdata, damaged or not. Its history stays. Says whether there was one.
     pub fn remove_domain(&mut self) -> Result<bool, StoreError> {
         let removed = (|| {
+            self.own.forget();
+            self.devices.borrow_mut().clear();
             for sql in [
                 "DELETE FROM claim WHERE domain = ?1",
                 "DELETE FROM device WHERE domain = ?1",
@@ -116,7 +157,10 @@ impl<'t> Section<'t> {
 
     /// All devices, by id.
     pub fn devices(&self) -> Result<Vec<DeviceRow>, StoreError> {
-        self.noted(device::list(self.connection, self.domain))
+        let found = self
+            .counts(|counts| counts.devices)
+            .and_then(|expected| device::list(self.connection, &self.key, expected));
+        self.noted(found).inspect(|found| found.iter().for_each(|device| self.learn(device)))
     }
 
     /// The devices in one of these phases, by id.
@@ -128,7 +172,12 @@ impl<'t> Section<'t> {
 
     /// One device.
     pub fn device(&self, id: &str) -> Result<Option<DeviceRow>, StoreError> {
-        self.noted(device::find(self.connection, self.domain, id))
+        let expected = || self.counts(|counts| counts.devices);
+        let found = device::find(self.connection, &self.key, id, expected);
+        self.noted(found).inspect(|found| match found {
+            Some(device) => self.learn(device),
+            None => self.know(id, Standing::Absent),
+        })
     }
 
     /// Records a device, new or changed.
@@ -137,10 +186,33 @@ impl<'t> Section<'t> {
     /// [`StoreError::NoDomain`] for a new device of a domain without a row.
     pub fn put_device(&mut self, row: &DeviceRow) -> Result<(), StoreError> {
         let written = (|| {
-            if !device::exists(self.connection, &self.key, &row.id)? {
-                self.recount(|counts| counts.devices += 1)?;
+            let standing = self.standing(&row.id)?;
+            let implicit = row.implicit;
+            match standing.flag() {
+                Some(was) => {
+                    if was != implicit {
+                        self.recount(|counts| {
+                            counts.implicit =
+                                (counts.implicit + u64::from(implicit)).saturating_sub(was.into());
+                        })?;
+                    }
+                    if !device::update(self.connection, &self.key, row)? {
+                        return Err(StoreError::RolledBack);
+                    }
+                }
+                None => {
+                    self.recount(|counts| {
+                        counts.devices += 1;
+                        counts.implicit += u64::from(implicit);
+                    })?;
+                    device::insert(self.connection, &self.key, row)?;
+                }
             }
-            device::write(self.connection, &self.key, row)
+            let is_new = !matches!(standing, Standing::Stored { .. });
+            let now =
+                if is_new { Standing::Made { implicit } } else { Standing::Stored { implicit } };
+            self.know(&row.id, now);
+            Ok(())
         })();
         self.noted(written)
     }
@@ -148,15 +220,15 @@ impl<'t> Section<'t> {
     /// Removes a device and its claims, damaged or not. Says whether there was one.
     pub fn remove_device(&mut self, id: &str) -> Result<bool, StoreError> {
         let removed = (|| {
-            if !device::exists(self.connection, &self.key, id)? {
-                return Ok(false);
-            }
+            let Some(implicit) = self.standing(id)?.flag() else { return Ok(false) };
             let claims = claim::release(self.connection, &self.key, id)?;
             let sql = "DELETE FROM device WHERE domain = ?1 AND id = ?2";
             self.connection.prepare_cached(sql)?.execute(params![self.key, id])?;
+            self.know(id, Standing::Absent);
             self.recount(|counts| {
                 counts.devices = counts.devices.saturating_sub(1);
                 counts.claims = counts.claims.saturating_sub(claims);
+                counts.implicit = counts.implicit.saturating_sub(implicit.into());
             })?;
             Ok(true)
         })();
@@ -165,7 +237,10 @@ impl<'t> Section<'t> {
 
     /// All claims of the domain's devices.
     pub fn claims(&self) -> Result<Vec<ClaimRow>, StoreError> {
-        self.noted(claim::list(self.connection, self.domain))
+        let found = self
+            .counts(|counts| counts.claims)
+            .and_then(|expected| claim::list(self.connection, &self.key, expected));
+        self.noted(found)
     }
 
     /// Makes `claims` all that the device has claimed; what it had and is not among them becomes free (R18).
@@ -178,13 +253,12 @@ impl<'t> Section<'t> {
         wanted.sort_unstable();
         wanted.dedup();
         let set = (|| {
-            if !device::exists(self.connection, &self.key, device)? {
-                return Err(StoreError::NoDevice(device.to_owned()));
-            }
-            let taken = claim::list(self.connection, self.domain)?;
-            let mut others = taken.into_iter().filter(|row| row.device != device);
-            if let Some(row) = others.find(|row| wanted.binary_search(&row.claim.as_str()).is_ok())
-            {
+            let expected = match self.standing(device)? {
+                Standing::Absent => return Err(StoreError::NoDevice(device.to_owned())),
+                _ => self.counts(|counts| counts.claims)?,
+            };
+            let holder = claim::holder(self.connection, &self.key, device, &wanted, expected)?;
+            if let Some(row) = holder {
                 return Err(StoreError::ClaimTaken { claim: row.claim, device: row.device });
             }
             let released = claim::release(self.connection, &self.key, device)?;
@@ -204,44 +278,44 @@ impl<'t> Section<'t> {
     /// A number that was never drawn before in this store, not even by an older copy of it whose endpoints are still in the run
     /// folder (R10). For generations and serials.
     pub fn draw(&mut self) -> Result<u64, StoreError> {
-        let drawn = (|| {
-            let mut meta = meta::load(self.connection)?;
-            meta.counter = meta.counter.max(self.floor.load(Ordering::Relaxed)) + 1;
-            meta::write(self.connection, &meta)?;
-            // A section that is rolled back may have let its number out.
-            self.floor.fetch_max(meta.counter, Ordering::Relaxed);
-            Ok(meta.counter)
-        })();
-        self.noted(drawn)
+        let drawn = self.ground.level().and_then(|level| {
+            self.register.change(self.connection, |meta| {
+                meta.counter = meta.counter.max(level) + 1;
+                meta.counter
+            })
+        });
+        // A section that is rolled back may have let its number out.
+        self.noted(drawn).inspect(|drawn| self.ground.raise(*drawn))
     }
 
     /// The last number drawn in this store, or the floor it goes on from.
     pub fn counter(&self) -> Result<u64, StoreError> {
-        let counter = meta::load(self.connection)
-            .map(|meta| meta.counter.max(self.floor.load(Ordering::Relaxed)));
+        let counter = self
+            .ground
+            .level()
+            .and_then(|level| self.register.read(self.connection, |meta| meta.counter.max(level)));
         self.noted(counter)
     }
 
     /// Records that every number up to `counter` was drawn. Never lowers it.
     pub fn advance_to(&mut self, counter: u64) -> Result<(), StoreError> {
-        let advanced = (|| {
-            let mut meta = meta::load(self.connection)?;
-            meta.counter = meta.counter.max(counter);
-            meta::write(self.connection, &meta)?;
-            self.floor.fetch_max(meta.counter, Ordering::Relaxed);
-            Ok(())
-        })();
-        self.noted(advanced)
+        let advanced =
+            self.register.change(self.connection, |meta| meta.counter = meta.counter.max(counter));
+        self.noted(advanced).inspect(|()| self.ground.raise(counter))
     }
 
     /// The keys of the domain's userdata.
     pub fn userdata_keys(&self) -> Result<Vec<UserdataKey>, StoreError> {
-        self.noted(userdata::list(self.connection, self.domain))
+        let found = self
+            .counts(|counts| counts.blobs)
+            .and_then(|expected| userdata::list(self.connection, &self.key, expected));
+        self.noted(found)
     }
 
     /// One blob.
     pub fn userdata(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.noted(userdata::find(self.connection, self.domain, key))
+        let expected = || self.counts(|counts| counts.blobs);
+        self.noted(userdata::find(self.connection, &self.key, key, expected))
     }
 
     /// Records a blob, new or changed.
@@ -250,7 +324,7 @@ impl<'t> Section<'t> {
     /// [`StoreError::NoDomain`] for a domain without a row.
     pub fn put_userdata(&mut self, key: &str, value: &[u8]) -> Result<(), StoreError> {
         let written = (|| {
-            if domain::find(self.connection, self.domain)?.is_none() {
+            if self.own.read(self.connection, self.domain, |found| found.is_none())? {
                 return Err(StoreError::NoDomain(self.domain));
             }
             if userdata::write(self.connection, &self.key, key, value)? {
@@ -274,7 +348,14 @@ impl<'t> Section<'t> {
 
     /// Adds a row to the history of the domain and gives its number. Rows above the bounds go later.
     pub fn note(&mut self, entry: &HistoryEntry) -> Result<u64, StoreError> {
-        let appended = history::append(self.connection, &self.key, entry);
+        let appended = (|| {
+            let seq = self.register.change(self.connection, |meta| {
+                meta.history += 1;
+                meta.history
+            })?;
+            history::append(self.connection, seq, &self.key, entry)?;
+            Ok(seq)
+        })();
         self.noted(appended)
     }
 
@@ -286,6 +367,7 @@ impl<'t> Section<'t> {
     /// Removes every row of a device, claim, userdata or history that does not verify, of whichever domain, and says how many.
     /// For repair only, followed by [`repair_domain`](Self::repair_domain) of the domains they belonged to.
     pub fn discard_damaged(&mut self) -> Result<u64, StoreError> {
+        self.devices.borrow_mut().clear();
         self.noted(integrity::discard(self.connection))
     }
 
@@ -295,6 +377,11 @@ impl<'t> Section<'t> {
         let sql = "DELETE FROM domain WHERE uuid = ?1 AND uuid <> ?2";
         let removed = self.connection.execute(sql, params![uuid, self.key]);
         self.noted(removed.map(|count| count > 0).map_err(StoreError::from))
+    }
+
+    /// Writes what the section holds back until it ends.
+    pub(crate) fn finish(&self) -> Result<(), StoreError> {
+        self.noted(self.own.write(self.connection))
     }
 
     /// The last error after which SQLite may have rolled back the whole transaction.
@@ -307,15 +394,29 @@ impl<'t> Section<'t> {
     }
 
     fn recount(&self, change: impl FnOnce(&mut Counts)) -> Result<(), StoreError> {
-        let found = domain::find(self.connection, self.domain)?;
-        let (row, mut counts) = found.ok_or(StoreError::NoDomain(self.domain))?;
-        change(&mut counts);
-        domain::write(self.connection, &row, counts)
+        self.own.recount(self.connection, self.domain, change)
     }
 
-    fn count(&self, sql: &str) -> Result<u64, StoreError> {
-        let count: Option<i64> = single(self.connection, sql, [&self.key], |row| Ok(row.get(0)?))?;
-        Ok(count.unwrap_or(0).cast_unsigned())
+    fn counts<R: Default>(&self, of: impl FnOnce(&Counts) -> R) -> Result<R, StoreError> {
+        let read = |found: Option<&(DomainRow, Counts)>| found.map(|(_, counts)| of(counts));
+        Ok(self.own.read(self.connection, self.domain, read)?.unwrap_or_default())
+    }
+
+    /// Whether a row has this device's key, whole or not.
+    fn standing(&self, id: &str) -> Result<Standing, StoreError> {
+        if let Some(known) = self.devices.borrow().get(id) {
+            return Ok(*known);
+        }
+        Ok(Standing::of(device::flag(self.connection, &self.key, id)?))
+    }
+
+    fn learn(&self, device: &DeviceRow) {
+        let stored = Standing::Stored { implicit: device.implicit };
+        self.devices.borrow_mut().entry(device.id.clone()).or_insert(stored);
+    }
+
+    fn know(&self, id: &str, standing: Standing) {
+        self.devices.borrow_mut().insert(id.to_owned(), standing);
     }
 
     fn noted<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -331,8 +432,4 @@ impl std::fmt::Debug for Section<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Section").field("domain", &self.domain).finish_non_exhaustive()
     }
-}
-
-fn taken(row: &DomainRow, holder: Uuid) -> StoreError {
-    StoreError::NameTaken { name: row.name.clone(), holder }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::claim::{self, ClaimRow};
 use crate::connection::Pool;
 use crate::device::{self, DeviceRow};
-use crate::domain::{self, DomainRow, DomainSummary};
+use crate::domain::{self, Counts, DomainRow, DomainSummary};
 use crate::error::StoreError;
 use crate::history::{self, HistoryPage};
 use crate::integrity;
@@ -48,12 +48,14 @@ impl Snapshot<'_> {
 
     /// All devices of a domain, by id.
     pub fn devices(&self, domain: Uuid) -> Result<Vec<DeviceRow>, StoreError> {
-        self.placed(device::list(self.connection, domain))
+        let expected = self.counts(domain)?.devices;
+        self.placed(device::list(self.connection, &domain.to_string(), expected))
     }
 
     /// One device.
     pub fn device(&self, domain: Uuid, id: &str) -> Result<Option<DeviceRow>, StoreError> {
-        self.placed(device::find(self.connection, domain, id))
+        let expected = || Ok(self.counts(domain)?.devices);
+        self.placed(device::find(self.connection, &domain.to_string(), id, expected))
     }
 
     /// The domains whose own rows verify, whatever became of the others. For the checker alone: what it does not answer may
@@ -76,17 +78,20 @@ impl Snapshot<'_> {
 
     /// All claims of a domain's devices.
     pub fn claims(&self, domain: Uuid) -> Result<Vec<ClaimRow>, StoreError> {
-        self.placed(claim::list(self.connection, domain))
+        let expected = self.counts(domain)?.claims;
+        self.placed(claim::list(self.connection, &domain.to_string(), expected))
     }
 
     /// The keys of a domain's userdata.
     pub fn userdata_keys(&self, domain: Uuid) -> Result<Vec<UserdataKey>, StoreError> {
-        self.placed(userdata::list(self.connection, domain))
+        let expected = self.counts(domain)?.blobs;
+        self.placed(userdata::list(self.connection, &domain.to_string(), expected))
     }
 
     /// One blob of a domain's userdata.
     pub fn userdata(&self, domain: Uuid, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.placed(userdata::find(self.connection, domain, key))
+        let expected = || Ok(self.counts(domain)?.blobs);
+        self.placed(userdata::find(self.connection, &domain.to_string(), key, expected))
     }
 
     /// Up to `limit` changes before number `before`, newest first; of one domain or of all.
@@ -106,6 +111,12 @@ impl Snapshot<'_> {
 
     pub(crate) fn connection(&self) -> &Connection {
         self.connection
+    }
+
+    /// How much belongs to the domain.
+    fn counts(&self, domain: Uuid) -> Result<Counts, StoreError> {
+        let found = self.placed(domain::find(self.connection, domain))?;
+        Ok(found.map(|(_, counts)| counts).unwrap_or_default())
     }
 
     fn placed<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use steadfast_locks::LockTable;
@@ -12,6 +11,7 @@ use crate::backup;
 use crate::connection::{Access, Pool, connect};
 use crate::engine::{self, Patience, Shared};
 use crate::error::{SectionError, StoreError};
+use crate::floor::{Floor, Ground};
 use crate::folder::{DATABASE, LOCKS, absolute, canonical, check_folder, create, exists};
 use crate::gate::Gate;
 use crate::integrity::{self, Damage};
@@ -33,7 +33,7 @@ pub enum Flush {
     /// As [`Commit`](crate::Commit) says.
     #[default]
     Disk,
-    /// Never: a power cut may lose or damage the store. For tests that make thousands of stores.
+    /// Never: a power cut may lose or damage the store, and its log only grows. For tests that make thousands of stores.
     Never,
     /// As `Disk`, and every durable commit takes this much longer, as on a disk whose flush is slow. For measurements.
     Delayed(Duration),
@@ -51,7 +51,7 @@ pub struct StoreOptions {
     /// How commits reach the disk.
     pub flush: Flush,
     /// The largest generation or serial found in the run folder: the counter goes on after it (R10).
-    pub floor: u64,
+    pub floor: Floor,
     /// The locks of this process, for the gate. One table serves the whole process.
     pub locks: LockTable,
     /// How long a section without a deadline of its own waits for the gate.
@@ -66,7 +66,7 @@ impl StoreOptions {
             run_folder: run_folder.into(),
             read_only: false,
             flush: Flush::Disk,
-            floor: 0,
+            floor: Floor::default(),
             locks: LockTable::new(),
             gate_timeout: Duration::from_secs(30),
         }
@@ -128,13 +128,19 @@ impl Store {
             let _entered = gate.enter(Uuid::nil(), "migrate", until)?;
             schema::migrate(&mut connection)?;
         }
-        let meta = meta::load(&connection)?;
+        let meta = match meta::load(&connection) {
+            Ok(meta) => meta,
+            Err(error) => {
+                schema::check_application(&connection, &path)?;
+                return Err(error);
+            }
+        };
         meta::check_run_folder(&meta, &run_folder)?;
         let pool = Pool::new(path, access);
         pool.give(pool.link(connection)?);
-        let floor = AtomicU64::new(options.floor);
+        let ground = Ground::new(options.floor, run_folder);
         Ok(Self {
-            shared: Arc::new(Shared::new(pool, gate, floor, folder, options.flush)),
+            shared: Arc::new(Shared::new(pool, gate, ground, folder, options.flush)),
             gate_timeout: options.gate_timeout,
             process: std::process::id(),
             store: meta.store,

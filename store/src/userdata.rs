@@ -1,7 +1,6 @@
 //! Opaque blobs that others keep with a domain.
 
 use rusqlite::{Connection, Row, params};
-use uuid::Uuid;
 
 use crate::cells::{Reading, Table, Writing, collect, single};
 use crate::domain;
@@ -25,14 +24,17 @@ pub(crate) fn read(row: &Row<'_>) -> Result<(String, String, Vec<u8>), StoreErro
     Ok((domain, key, value))
 }
 
-/// The keys of a domain, as many as the domain's row says.
-pub(crate) fn list(connection: &Connection, domain: Uuid) -> Result<Vec<UserdataKey>, StoreError> {
+/// The keys of a domain, as many as are `expected`.
+pub(crate) fn list(
+    connection: &Connection,
+    domain: &str,
+    expected: u64,
+) -> Result<Vec<UserdataKey>, StoreError> {
     let sql = "SELECT * FROM userdata WHERE domain = ?1 ORDER BY key";
-    let keys = collect(connection, sql, [domain.to_string()], |row| {
+    let keys = collect(connection, sql, [domain], |row| {
         let (_, key, value) = read(row)?;
         Ok(UserdataKey { key, length: value.len() as u64 })
     })?;
-    let expected = domain::find(connection, domain)?.map_or(0, |(_, counts)| counts.blobs);
     domain::same_count(expected, keys.len(), USERDATA.name, &domain)?;
     Ok(keys)
 }
@@ -40,13 +42,15 @@ pub(crate) fn list(connection: &Connection, domain: Uuid) -> Result<Vec<Userdata
 /// One blob; that there is none is answered only after all of the domain were seen whole (R19).
 pub(crate) fn find(
     connection: &Connection,
-    domain: Uuid,
+    domain: &str,
     key: &str,
+    expected: impl FnOnce() -> Result<u64, StoreError>,
 ) -> Result<Option<Vec<u8>>, StoreError> {
     let sql = "SELECT * FROM userdata WHERE domain = ?1 AND key = ?2";
-    let found =
-        single(connection, sql, [domain.to_string().as_str(), key], |row| Ok(read(row)?.2))?;
-    if found.is_none() && list(connection, domain)?.iter().any(|known| known.key == key) {
+    let found = single(connection, sql, [domain, key], |row| Ok(read(row)?.2))?;
+    if found.is_none()
+        && list(connection, domain, expected()?)?.iter().any(|known| known.key == key)
+    {
         let key = format!("{domain}/{key}");
         return Err(StoreError::Corrupt {
             table: USERDATA.name,
@@ -64,13 +68,17 @@ pub(crate) fn write(
     key: &str,
     value: &[u8],
 ) -> Result<bool, StoreError> {
-    let sql = "SELECT 1 FROM userdata WHERE domain = ?1 AND key = ?2";
-    let is_new = single(connection, sql, [domain, key], |_| Ok(()))?.is_none();
-    let statement = connection.prepare_cached(
-        "INSERT INTO userdata VALUES (?1, ?2, ?3, ?4) ON CONFLICT (domain, key) DO UPDATE SET value = ?3, checksum = ?4",
-    )?;
-    Writing::new(&USERDATA).text(domain).text(key).blob(value).execute(statement)?;
-    Ok(is_new)
+    let written = |sql: &str| {
+        let statement = connection.prepare_cached(sql)?;
+        Writing::new(&USERDATA).text(domain).text(key).blob(value).execute(statement)
+    };
+    let is_there =
+        written("UPDATE userdata SET value = ?3, checksum = ?4 WHERE domain = ?1 AND key = ?2")?
+            > 0;
+    if !is_there {
+        written("INSERT INTO userdata VALUES (?1, ?2, ?3, ?4)")?;
+    }
+    Ok(!is_there)
 }
 
 /// Removes the blob and says whether there was one.

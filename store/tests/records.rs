@@ -3,7 +3,7 @@
 mod fixture;
 
 use fixture::{Fixture, attempt, device, domain, entry, options, uuid, write};
-use steadfast_store::{Store, StoreError};
+use steadfast_store::{Floor, Store, StoreError};
 
 #[test]
 fn a_domain_and_all_that_belongs_to_it_are_read_back() {
@@ -182,7 +182,7 @@ fn an_older_copy_of_the_store_draws_above_what_the_run_folder_holds() {
     std::fs::create_dir_all(fixture.state().join("locks")).unwrap();
     std::fs::copy(&copy, fixture.database()).unwrap();
     let mut restored = options(fixture.path());
-    restored.floor = last;
+    restored.floor = Floor::of(last);
     let store = Store::open(restored).unwrap();
     assert_eq!(write(&store, uuid(1), |section| section.draw()), last + 1);
 }
@@ -191,10 +191,13 @@ fn an_older_copy_of_the_store_draws_above_what_the_run_folder_holds() {
 fn history_is_read_in_pages_and_bounded_for_each_domain() {
     let fixture = Fixture::new();
     let store = fixture.open();
-    for round in 0..22 {
+    // Until the log is looked after once, and a little more.
+    for round in 0..520 {
         write(&store, uuid(1), move |section| {
-            (0..64).try_for_each(|n| section.note(&entry(&format!("{round}/{n}"))).map(drop))
+            (0..3).try_for_each(|n| section.note(&entry(&format!("{round}/{n}"))).map(drop))
         });
+    }
+    for _ in 0..22 {
         write(&store, uuid(2), |section| section.note(&entry("other")));
     }
     drop(store);

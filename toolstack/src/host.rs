@@ -9,7 +9,7 @@ use std::{
 
 use steadfast_locks::{LockTable, alive, lockdep};
 use steadfast_protocol::{Domain, Generation, OutcomeOf, Session, Standing};
-use steadfast_store::{DomainRow, Store, StoreError, StoreOptions};
+use steadfast_store::{DomainRow, Floor, Store, StoreError, StoreOptions};
 use uuid::Uuid;
 
 use crate::{
@@ -192,7 +192,8 @@ fn open_store(
         Error::new(Kind::Environment, format!("failed to read {}", folders.run.display()))
             .because(error)
     };
-    options.floor = folders.floor().map_err(unreadable)?;
+    let asked = folders.clone();
+    options.floor = Floor::asked(move || asked.floor());
     if access == Access::ReadWrite {
         folders.tidy().map_err(unreadable)?;
     }

@@ -31,9 +31,20 @@ impl Place {
     }
 
     pub(crate) fn open(&self) -> Store {
+        self.shorten_log();
         let mut options = StoreOptions::new(self.0.path().join("state"), self.0.path().join("run"));
         options.flush = Flush::Never;
         Store::open(options).unwrap()
+    }
+
+    /// The log of all executions before this one would be read in each.
+    fn shorten_log(&self) {
+        let database = self.0.path().join("state/steadfast.db");
+        let log = std::fs::metadata(self.0.path().join("state/steadfast.db-wal"));
+        if log.is_ok_and(|log| log.len() > 100_000) {
+            let connection = rusqlite::Connection::open(database).unwrap();
+            connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        }
     }
 
     /// Holds the gate, as another process does.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use steadfast_store::{
-    Commit, Damage, DeviceRow, DomainRow, Flush, HistoryEntry, Request, Section, SectionError,
-    Store, StoreError,
+    Commit, Damage, DeviceRow, DomainRow, Floor, Flush, HistoryEntry, Request, Section,
+    SectionError, Store, StoreError,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -45,7 +45,7 @@ impl Subject {
     fn open(&self, floor: u64) -> Store {
         let mut options = options(self.folder.path());
         options.flush = Flush::Never;
-        options.floor = floor;
+        options.floor = Floor::of(floor);
         Store::open(options).unwrap()
     }
 
