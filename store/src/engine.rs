@@ -46,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) ground: Ground,
     pub(crate) folder: PathBuf,
     pub(crate) flush: Flush,
+    log_turn: u64,
     /// Whoever leads has it, so nobody waits for it.
     engine: Mutex<Engine>,
     /// The last flush was long.
@@ -70,10 +71,11 @@ impl Shared {
         ground: Ground,
         folder: PathBuf,
         flush: Flush,
+        log_turn: u64,
     ) -> Self {
         let (is_flush_long, is_warm) = Default::default();
         let (queue, engine) = (Queue::new(), Mutex::new(Engine::default()));
-        Self { pool, gate, queue, ground, folder, flush, engine, is_flush_long, is_warm }
+        Self { pool, gate, queue, ground, folder, flush, log_turn, engine, is_flush_long, is_warm }
     }
 
     /// Whether flushes were short so far, so that a caller may lead.
@@ -279,8 +281,9 @@ impl Engine {
         let ended = end(&link, "COMMIT");
         if ended.is_ok() {
             self.flushed(shared, commit, began);
-            let turn = (commit == Commit::Durable).then_some(acknowledged);
-            let is_due = tend::is_due(turn, number, shared.pool.log_pages());
+            let is_turn =
+                commit == Commit::Durable && acknowledged.is_multiple_of(shared.log_turn.max(1));
+            let is_due = is_turn || tend::is_overdue(number, shared.pool.log_pages());
             if is_due && shared.flush != Flush::Never {
                 shared.queue.call_for_tending();
             }

@@ -22,6 +22,7 @@ use crate::schema::{self, Standing};
 use crate::section::Section;
 use crate::snapshot::{self, Snapshot};
 use crate::sync::{Monotonic, Mutex, may_stand_still, mpsc, oneshot, sleep_until, thread};
+use crate::tend;
 
 /// The first SQLite whose write-ahead log does not lose a reset (3.51.3).
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -56,10 +57,13 @@ pub struct StoreOptions {
     pub locks: LockTable,
     /// How long a section without a deadline of its own waits for the gate.
     pub gate_timeout: Duration,
+    /// After how many durable commits, of all processes together, the log is taken into the database. All processes had better
+    /// agree.
+    pub log_turn: u64,
 }
 
 impl StoreOptions {
-    /// Reads and writes, 30 s for the gate.
+    /// Reads and writes, 30 s for the gate, 512 commits to a log.
     pub fn new(state_folder: impl Into<PathBuf>, run_folder: impl Into<PathBuf>) -> Self {
         Self {
             state_folder: state_folder.into(),
@@ -69,6 +73,7 @@ impl StoreOptions {
             floor: Floor::default(),
             locks: LockTable::new(),
             gate_timeout: Duration::from_secs(30),
+            log_turn: tend::ACKNOWLEDGED,
         }
     }
 }
@@ -140,7 +145,14 @@ impl Store {
         pool.give(pool.link(connection)?);
         let ground = Ground::new(options.floor, run_folder);
         Ok(Self {
-            shared: Arc::new(Shared::new(pool, gate, ground, folder, options.flush)),
+            shared: Arc::new(Shared::new(
+                pool,
+                gate,
+                ground,
+                folder,
+                options.flush,
+                options.log_turn,
+            )),
             gate_timeout: options.gate_timeout,
             process: std::process::id(),
             store: meta.store,

@@ -20,18 +20,16 @@ use crate::sync::Monotonic;
 /// It costs three flushes and milliseconds, so it is not done more often; the first process that opens the store reads the log,
 /// a microsecond for two pages, so it is not done more seldom. It hangs on the number of the commit, not on a count of this
 /// process, so that many short processes do it as often as a long one. Durable commits alone count: a verb has one.
-const ACKNOWLEDGED: u64 = 512;
+pub(crate) const ACKNOWLEDGED: u64 = 512;
 /// A log of more pages is looked after earlier, in case others read it for so long that it could not begin anew.
 const MANY_PAGES: i32 = 16_384;
 const COMMITS_OF_LONG_LOG: u64 = 64;
 /// How long it waits for the gate; whoever comes to the next turn tries again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Whether it is due after commit `number`, which was acknowledged as the one of that number or not at all, with so many pages in
-/// the log.
-pub(crate) fn is_due(acknowledged: Option<u64>, number: u64, log_pages: i32) -> bool {
-    acknowledged.is_some_and(|number| number.is_multiple_of(ACKNOWLEDGED))
-        || (log_pages > MANY_PAGES && number.is_multiple_of(COMMITS_OF_LONG_LOG))
+/// Whether the log is too long after commit `number`.
+pub(crate) fn is_overdue(number: u64, log_pages: i32) -> bool {
+    log_pages > MANY_PAGES && number.is_multiple_of(COMMITS_OF_LONG_LOG)
 }
 
 /// Does it. A failure is nobody's: whoever comes to the next turn tries again.

@@ -19,8 +19,7 @@ pub struct Content {
     pub digest: u64,
 }
 
-const TABLES: [&str; 7] =
-    ["meta", "domain", "device", "claim", "userdata", "history", "sqlite_sequence"];
+const TABLES: [&str; 6] = ["meta", "domain", "device", "claim", "userdata", "history"];
 
 impl Content {
     /// Reads the database at `path`, with its log.
@@ -43,7 +42,7 @@ impl Content {
         let mut hasher = DefaultHasher::new();
         for table in TABLES {
             let mut statement =
-                connection.prepare(&format!("SELECT * FROM {table} NOT INDEXED ORDER BY rowid"))?;
+                connection.prepare(&format!("SELECT * FROM {table} NOT INDEXED ORDER BY 1, 2"))?;
             let columns = statement.column_count();
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {

@@ -156,6 +156,23 @@ fn commits_that_are_flushed_are_kept() -> Result<()> {
     Ok(())
 }
 
+/// The log is copied and begun anew again and again: at no moment is a commit in neither of the two files.
+#[test]
+fn a_log_that_is_begun_anew_keeps_what_was_flushed() -> Result<()> {
+    let row = Row::begin("power-cut-as-the-log-begins-anew", "power cut", "cuts");
+    let scene = Scene::new()?;
+    let often = StoreOptions { log_turn: 2, ..options(&scene) };
+    let store = Store::open(often).map_err(|error| Failure::new(error.to_string()))?;
+    let (cuts, story) = committed(&scene, &store, |event| Some(event.clone()))?;
+    let tape = scene.watching.tape();
+    let is_copied =
+        |event: &&Event| matches!(event, Event::Synced { file, .. } if file == "steadfast.db");
+    let copies = tape.iter().filter(is_copied).count();
+    ensure!(copies >= 2, "the log was taken into the database {copies} times");
+    row.end(cuts, None, &story);
+    Ok(())
+}
+
 fn committed(
     scene: &Scene,
     store: &Store,
