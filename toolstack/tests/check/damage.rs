@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use serde_json::json;
-use steadfast::{Host, Kind, Options, Plan, Repair, Replace, Report};
+use steadfast::{Host, Kind, Options, Plan, Press, Repair, Replace, Report};
 
 use crate::world::{REPAIR, SHORT, World, abandon, disk, kinds_of, request};
 
@@ -20,8 +20,10 @@ async fn a_damaged_row_of_a_device_is_taken_from_qemu_under_its_id() {
     assert!(kinds_of(&report).iter().all(|kind| *kind == "store-corrupt"), "{report:#?}");
     let named = report.findings.iter().any(|finding| finding.device.as_deref() == Some("data"));
     assert!(named && !report.clean, "{report:#?}");
-    // No verb acts on what it cannot read.
-    let device = vec![("rng0".to_owned(), json!({"class": "rng"}))];
+    // No verb acts on what it cannot read: not on the row, and not beside it.
+    let gone = world.host.detach("vm", vec!["data".to_owned()], Press::Wait, &request()).await;
+    assert_eq!(gone.unwrap_err().kind, Kind::Internal);
+    let device = vec![("data1".to_owned(), json!({"class": "rng"}))];
     let refused = world.host.attach("vm", device, Plan::Whole, &request()).await;
     assert_eq!(refused.unwrap_err().kind, Kind::Internal);
     world.repairs().await;
