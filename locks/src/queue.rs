@@ -4,7 +4,7 @@
 //! Somebody is always responsible for the line of waiters: the holder, who serves it when it releases; else the
 //! thread, which waits for the file; else whoever finds neither, and tries. A waiter that gives up only leaves the
 //! line. The thread stays where it is, since a blocking wait cannot be called off, and serves who comes next; if nobody
-//! has come when its turn is there, it releases.
+//! has come when its turn is there, it releases. Where waits follow one another it is the same thread.
 //!
 //! Whoever releases for another one of this process draws the new ticket before it gives up the lock. So local
 //! waiters neither lose their process' turn nor keep the lock from other processes.
@@ -18,7 +18,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::error::LockError;
 use crate::held::Held;
@@ -26,15 +26,21 @@ use crate::hierarchy::{Fast, Gate, Level};
 use crate::note::Slip;
 use crate::owner::OwnerNote;
 use crate::process::ProcessId;
-use crate::sync::{Mutex, MutexGuard, mpsc, oneshot, thread};
+use crate::sync::{Condvar, Mutex, MutexGuard, mpsc, oneshot, thread};
 use crate::table::Shared;
 use crate::turnstile::{Folder, Sight, Turnstile};
+
+/// How long the thread stays without a wait: longer than a lock is mostly held, so that waits in a row do not start one
+/// each.
+const LINGER: Duration = Duration::from_secs(1);
 
 pub(crate) type Answer = Result<Held, LockError>;
 
 pub(crate) struct Queue {
     path: PathBuf,
     line: Mutex<Line>,
+    /// There is something to wait for.
+    called: Condvar,
     table: Weak<Shared>,
     process: u32,
 }
@@ -44,8 +50,12 @@ struct Line {
     waiters: VecDeque<Waiter>,
     /// How many guards of this queue live: one, or two for the instant between an unlink and its release.
     holds: usize,
-    /// The thread is waiting.
+    /// The thread is waiting, or is about to.
     waiting: bool,
+    /// What the thread is to wait for next, and the note of who was first then.
+    errand: Option<(Turnstile, Slip)>,
+    /// There is a thread.
+    running: bool,
     next: u64,
     /// Open, and in no place.
     at_rest: Option<Turnstile>,
@@ -111,7 +121,8 @@ impl Reply {
 
 impl Queue {
     pub(crate) fn new(path: PathBuf, table: Weak<Shared>) -> Arc<Self> {
-        Arc::new(Self { path, line: Mutex::default(), table, process: std::process::id() })
+        let (line, called) = (Mutex::default(), Condvar::new());
+        Arc::new(Self { path, line, called, table, process: std::process::id() })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -216,11 +227,8 @@ impl Queue {
             let refused =
                 match entered.and_then(|mut entered| Ok((entered.try_turn(&note)?, entered))) {
                     Ok((true, turnstile)) => return self.hand_over(line, turnstile),
-                    Ok((false, turnstile)) => match self.start(turnstile, note) {
-                        Ok(()) => {
-                            line.waiting = true;
-                            return;
-                        }
+                    Ok((false, turnstile)) => match self.call(&mut line, turnstile, note) {
+                        Ok(()) => return,
                         Err(error) => error,
                     },
                     Err(error) => error,
@@ -282,19 +290,42 @@ impl Queue {
         line.rest(turnstile);
     }
 
-    /// The note is that of whoever is first now. Who is first when the turn comes may be another, of this process too.
-    fn start(self: &Arc<Self>, turnstile: Turnstile, note: Slip) -> Result<(), LockError> {
-        let queue = Arc::clone(self);
-        thread::Builder::new()
-            .name("lock-wait".into())
-            .stack_size(128 << 10)
-            .spawn(move || queue.wait(turnstile, &note))
-            .map(drop)
-            .map_err(|source| LockError::io(&self.path, source))
+    /// Has the thread wait. The note is that of whoever is first now. Who is first when the turn comes may be another, of
+    /// this process too.
+    fn call(
+        self: &Arc<Self>,
+        line: &mut Line,
+        turnstile: Turnstile,
+        note: Slip,
+    ) -> Result<(), LockError> {
+        if !line.running {
+            let queue = Arc::clone(self);
+            let thread = thread::Builder::new().name("lock-wait".into()).stack_size(128 << 10);
+            let started = thread.spawn(move || queue.run());
+            started.map_err(|source| LockError::io(&self.path, source))?;
+            line.running = true;
+        }
+        (line.waiting, line.errand) = (true, Some((turnstile, note)));
+        self.called.notify_one();
+        Ok(())
     }
 
     /// The thread.
-    fn wait(self: Arc<Self>, mut turnstile: Turnstile, note: &Slip) {
+    fn run(self: Arc<Self>) {
+        let mut line = self.line.lock();
+        loop {
+            if let Some((turnstile, note)) = line.errand.take() {
+                drop(line);
+                self.wait(turnstile, &note);
+                line = self.line.lock();
+            } else if self.called.wait_for(&mut line, LINGER).timed_out() && line.errand.is_none() {
+                line.running = false;
+                return;
+            }
+        }
+    }
+
+    fn wait(self: &Arc<Self>, mut turnstile: Turnstile, note: &Slip) {
         let turn = turnstile.wait_turn(note);
         let mut line = self.line.lock();
         line.waiting = false;
@@ -479,6 +510,26 @@ mod tests {
         assert!(!looks(0, true, 1), "the first in line looks, and nobody else");
         assert!(looks(0, true, 0));
         *queue.line.lock() = Line::default();
+    }
+
+    #[test]
+    fn waits_that_follow_one_another_start_one_thread() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("slow");
+        let [first, second] = [(); 2].map(|()| Queue::new(path.clone(), Weak::new()));
+        let wait = || {
+            let held = first.attempt(&claim()).unwrap().unwrap();
+            let (reply, answer) = mpsc::sync_channel(1);
+            second.stand(claim(), Reply::Thread(reply));
+            drop(held);
+            answer.recv().unwrap().is_ok()
+        };
+        // It does not linger for as long as a busy machine may take.
+        let is_started_by_the_first = (0..10).any(|_| {
+            assert!(wait());
+            refused::with(libc::SYS_clone3, libc::EAGAIN, wait)
+        });
+        assert!(is_started_by_the_first);
     }
 
     #[test]

@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use crate::queue::Queue;
-
-/// How many queues are kept. Each costs a descriptor and a mapped page.
-const KEPT: usize = if cfg!(loom) { 1 } else { 64 };
+use crate::sync::KEPT;
 
 #[derive(Default)]
 pub(crate) struct Queues {
@@ -72,7 +70,7 @@ impl Queues {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

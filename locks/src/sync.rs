@@ -4,6 +4,10 @@
 #[cfg(loom)]
 mod stepped;
 
+/// How many queues a table keeps though nobody uses them. Each costs a descriptor and a mapped page; where every order is
+/// explored, two have to be enough for one to go.
+pub(crate) const KEPT: usize = if cfg!(loom) { 1 } else { 64 };
+
 #[cfg(not(loom))]
 pub(crate) use {
     crate::kernel,

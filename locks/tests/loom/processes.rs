@@ -44,6 +44,7 @@ fn who_waits_for_a_file_that_is_removed_gets_one_that_others_see() {
             room.visit(held);
         }
         other.join().unwrap();
+        settle();
     });
 }
 
@@ -71,6 +72,29 @@ fn a_file_kept_open_and_removed_meanwhile_is_not_locked_for_others() {
             room.visit(held);
         }
         remover.join().unwrap();
+        assert_at_rest(&one, &path);
+        assert_at_rest(&other, &path);
+    });
+}
+
+#[test]
+fn a_wait_that_comes_as_the_thread_goes_to_rest_ends() {
+    let place = Place::new();
+    explore("locks-wait-against-thread-at-rest", 4, Bound::Preemptions(1), move || {
+        let path = place.fresh();
+        let (one, other) = (LockTable::new(), LockTable::new());
+        let wait_for_one = || {
+            let held = wait(&one, &path);
+            let mut second = pin!(other.acquire(&path, "slow", note(), None));
+            let mut noop = Context::from_waker(Waker::noop());
+            assert!(second.as_mut().poll(&mut noop).is_pending());
+            drop(held);
+            drop(block_on(second).unwrap());
+        };
+        wait_for_one();
+        let time = thread::spawn(|| advance(Duration::from_secs(1)));
+        wait_for_one();
+        time.join().unwrap();
         assert_at_rest(&one, &path);
         assert_at_rest(&other, &path);
     });
