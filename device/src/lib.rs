@@ -32,6 +32,7 @@ mod serial;
 mod sight;
 mod size;
 mod spec;
+mod tree;
 
 pub use action::{Access, Action, Backend, Descriptor};
 pub use adopt::{Adopted, adopt};
@@ -58,3 +59,4 @@ pub use serial::{Layer, Serial, device_id, layer_of_name, serial_of_device};
 pub use sight::{Drive, Foreign, Front, InDrive, Netdev, Node, Query, Sight};
 pub use size::Size;
 pub use spec::FileUse;
+pub use tree::Tree;

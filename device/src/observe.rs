@@ -33,10 +33,10 @@ pub struct Observed {
 }
 
 /// Not a property: the `port` of a device that QEMU placed by itself reads back empty, `info usb` knows it.
-const PORT: &str = "info usb";
+pub(crate) const PORT: &str = "info usb";
 
 /// What the devices of one QEMU type are asked.
-fn properties(qom_type: &str) -> &'static [&'static str] {
+pub(crate) fn properties(qom_type: &str) -> &'static [&'static str] {
     match qom_type {
         "scsi-hd" | "scsi-cd" => &["parent_bus", "scsi-id", "lun", "serial"],
         "usb-storage" => &["parent_bus", PORT, "serial", "removable"],
@@ -122,8 +122,15 @@ fn place_of<'a>(
         return Ok(target.filter(|_| number("lun") == Ok(0)).map(Place::Scsi));
     }
     if bus == crate::class::USB_BUS {
-        let text = value(PORT).as_str().ok_or_else(|| bad(PORT, "no text"))?;
-        return Ok(usb_port(text, id).map(Place::Usb));
+        // A drawing says the number itself.
+        let port = match value(PORT) {
+            Json::String(text) => usb_port(text, id),
+            number => {
+                let number = number.as_u64().ok_or_else(|| bad(PORT, "no text"))?;
+                u8::try_from(number).ok()
+            }
+        };
+        return Ok(port.map(Place::Usb));
     }
     if value("addr").is_null() {
         return Ok(None);

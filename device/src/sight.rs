@@ -204,6 +204,19 @@ impl Sight {
         Ok(sight)
     }
 
+    /// QEMU's descriptors by the number of their set, from the same replies as [`Sight::parse`] reads.
+    #[must_use]
+    pub fn descriptors(replies: &[Json]) -> BTreeMap<u64, Vec<u64>> {
+        let at = Self::queries().iter().position(|query| *query == Query::sets());
+        let reply = at.and_then(|at| replies.get(at));
+        let sets = reply.and_then(Json::as_array).into_iter().flatten();
+        let descriptors = sets.filter_map(|set| {
+            let fds = set["fds"].as_array().into_iter().flatten();
+            Some((set["fdset-id"].as_u64()?, fds.filter_map(|fd| fd["fd"].as_u64()).collect()))
+        });
+        descriptors.collect()
+    }
+
     /// Whether the guest runs.
     pub(crate) fn read_status(reply: &Json) -> Result<bool, Error> {
         reply["running"].as_bool().ok_or_else(|| bad("query-status", "no `running`"))

@@ -64,7 +64,7 @@ pub enum Remove {
 }
 
 /// How many QEMUs are asked at one time.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
 /// One repair may uncover the next: a medium that the record follows leaves the nodes of the old one.
 const ROUNDS: usize = 4;
 
@@ -167,24 +167,27 @@ impl Host {
         request: &Request,
     ) -> Result<Survey, Error> {
         let mut survey = Survey::default();
-        let subjects = match scope {
-            Scope::Domains(subjects) => subjects.clone(),
+        // The store and the processes are read while the QEMUs answer.
+        let (mut looked, strays) = match scope {
+            Scope::Domains(subjects) => {
+                (self.look(subjects.clone(), hints, request).await?, Vec::new())
+            }
             Scope::Host => {
-                survey.found.extend(self.aside(restore::damage).await?);
-                self.subjects()?
+                let looks = async { self.look(self.subjects()?, hints, request).await };
+                let (damage, looked, strays) =
+                    tokio::try_join!(self.aside(restore::damage), looks, self.aside(stray::qemus))?;
+                survey.found.extend(damage);
+                (looked, strays)
             }
         };
         let damaged: Vec<_> =
             survey.found.iter().filter_map(|found| Some(found.subject.as_ref()?.domain)).collect();
-        let mut looked = self.look(subjects, hints, request).await?;
         looked.found.retain(|found| {
             let of = found.subject.as_ref().map(|subject| subject.domain);
             found.kind != Trouble::StoreCorrupt || of.is_none_or(|of| !damaged.contains(&of))
         });
         survey.add(looked);
-        if matches!(scope, Scope::Host) {
-            survey.found.extend(self.aside(stray::qemus).await?);
-        }
+        survey.found.extend(strays);
         survey.sort();
         Ok(survey)
     }

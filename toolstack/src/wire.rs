@@ -281,7 +281,7 @@ pub(crate) async fn inventory(
 }
 
 /// What was answered, or `None` where the monitor is silent.
-async fn values(
+pub(crate) async fn values(
     monitor: &Monitor,
     queries: Vec<device::Query>,
     deadline: Instant,

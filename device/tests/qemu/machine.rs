@@ -17,7 +17,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use serde_json::{Value as Json, json};
 use steadfast_device::{
     Accelerator, Access, Action, Adopted, ColdArg, Descriptor, Document, Error, Observed, Query,
-    Recorded, Serial, Sight, adopt, cold, inquire, machine_args, user_args,
+    Recorded, Serial, Sight, Tree, adopt, cold, inquire, machine_args, user_args,
 };
 
 /// Whether the guest's clock runs. There is no guest: the firmware finds nothing to boot.
@@ -170,9 +170,16 @@ impl Qemu {
         Sight::parse(&replies).unwrap()
     }
 
+    /// What its properties say, which QEMU's drawing has to say as well, but that it draws no links.
     pub(crate) fn observe(&mut self, id: &str, qom_type: &str, sight: &Sight) -> Observed {
         let replies = self.ask(inquire(id, qom_type));
-        Observed::parse(id, qom_type, sight, &replies).unwrap()
+        let observed = Observed::parse(id, qom_type, sight, &replies).unwrap();
+        let tree = Tree::parse(&self.ask(vec![Tree::query()])[0]);
+        let drawn = tree.answers(id, qom_type);
+        assert_eq!(drawn.is_none(), ["virtio-rng-pci", "usb-hub"].contains(&qom_type), "{id}");
+        let drawn = drawn.map(|drawn| Observed::parse(id, qom_type, sight, &drawn));
+        assert_eq!(drawn.unwrap_or(Ok(observed.clone())), Ok(observed.clone()));
+        observed
     }
 
     pub(crate) fn adopt(

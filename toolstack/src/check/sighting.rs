@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use serde_json::Value;
-use steadfast_device::{self as device, Observed, Query, Sight};
+use steadfast_device::{self as device, Observed, Query, Sight, Tree};
 use steadfast_locks::{Level, LockError, Monitor as MonitorLevel, OwnerNote, Permit};
 use steadfast_qmp::{Command, ConnectOptions, Monitor, Outcome, QmpError};
 
@@ -56,13 +56,24 @@ pub(super) async fn look(
         }
         Err(error) => return Ok(Round::Lost(problem::monitor(&error).to_string())),
     };
-    let sight = match wire::inventory(&monitor, deadline).await {
-        Ok(Some(sight)) => sight,
+    let mut queries = Sight::queries();
+    let inventory = queries.len();
+    queries.push(Tree::query());
+    // R19: what cannot be read is never "nothing there".
+    let unread = |error| Ok(Round::Silent(format!("failed to {error}")));
+    let answers = match wire::values(&monitor, queries, deadline).await {
+        Ok(Some(answers)) => answers,
         Ok(None) => return Ok(lost(deadline)),
-        // R19: what cannot be read is never "nothing there".
-        Err(error) => return Ok(Round::Silent(format!("failed to {error}"))),
+        Err(error) => return unread(error),
     };
-    inquire(&monitor, sight, deadline).await
+    let (answers, drawing) = answers.split_at(inventory.min(answers.len()));
+    let sight = match Sight::parse(answers) {
+        Ok(sight) => sight,
+        Err(error) => return unread(error),
+    };
+    let tree = drawing.first().map(Tree::parse).unwrap_or_default();
+    let sets = Sight::descriptors(answers);
+    inquire(&monitor, Sighting { sight, sets, ..Sighting::default() }, &tree, deadline).await
 }
 
 /// A monitor that goes quiet in time has hung up.
@@ -78,20 +89,30 @@ fn lost(deadline: Instant) -> Round {
 struct Question {
     id: String,
     qom_type: String,
-    queries: Vec<Query>,
+    /// Known from the drawing, or still to be asked.
+    answers: Result<Vec<Value>, Vec<Query>>,
 }
 
-async fn inquire(monitor: &Monitor, sight: Sight, deadline: Instant) -> Result<Round, Error> {
-    let questions = questions(&sight);
-    let mut commands = vec![Command::new("query-fdsets")];
+async fn inquire(
+    monitor: &Monitor,
+    mut sighting: Sighting,
+    tree: &Tree,
+    deadline: Instant,
+) -> Result<Round, Error> {
+    let questions = questions(&sighting.sight, tree);
+    let mut commands = Vec::new();
     for question in &questions {
-        let queries = question.queries.iter();
+        let queries = question.answers.as_ref().err().into_iter().flatten();
         commands.extend(
             queries.map(|query| Command::new(query.command).arguments(query.arguments.clone())),
         );
     }
     let mut answers = Vec::with_capacity(commands.len());
-    for outcome in monitor.execute_all(commands, deadline).await {
+    let outcomes = match commands.is_empty() {
+        true => Vec::new(),
+        false => monitor.execute_all(commands, deadline).await,
+    };
+    for outcome in outcomes {
         match outcome {
             Outcome::Done(value) => answers.push(value),
             Outcome::Refused(refusal) if refusal.is_device_not_found() => return Ok(Round::Moved),
@@ -101,11 +122,12 @@ async fn inquire(monitor: &Monitor, sight: Sight, deadline: Instant) -> Result<R
             Outcome::Unknown(_) => return Ok(lost(deadline)),
         }
     }
-    let mut sighting = Sighting { sight, ..Sighting::default() };
     let mut answers = answers.into_iter();
-    sighting.sets = answers.next().map(|sets| sets_in(&sets)).unwrap_or_default();
     for question in questions {
-        let replies: Vec<_> = answers.by_ref().take(question.queries.len()).collect();
+        let replies = match question.answers {
+            Ok(known) => known,
+            Err(queries) => answers.by_ref().take(queries.len()).collect(),
+        };
         match Observed::parse(&question.id, &question.qom_type, &sighting.sight, &replies) {
             Ok(observed) => _ = sighting.observed.insert(question.id, observed),
             Err(error) => return Ok(Round::Silent(format!("failed to {error}"))),
@@ -114,7 +136,7 @@ async fn inquire(monitor: &Monitor, sight: Sight, deadline: Instant) -> Result<R
     Ok(Round::Seen(Box::new(sighting)))
 }
 
-fn questions(sight: &Sight) -> Vec<Question> {
+fn questions(sight: &Sight, tree: &Tree) -> Vec<Question> {
     let ours = sight
         .fronts
         .iter()
@@ -128,8 +150,9 @@ fn questions(sight: &Sight) -> Vec<Question> {
     let foreign = sight.foreign.devices.iter().filter(|(id, _)| !id.starts_with('/'));
     let foreign = foreign.map(|(id, qom_type)| (id.clone(), qom_type.clone()));
     let question = |(id, qom_type): (String, String)| {
-        let queries = device::inquire(&id, &qom_type);
-        Question { id, qom_type, queries }
+        let known = tree.answers(&id, &qom_type);
+        let answers = known.ok_or_else(|| device::inquire(&id, &qom_type));
+        Question { id, qom_type, answers }
     };
     ours.chain(controllers).chain(foreign).map(question).collect()
 }
@@ -142,14 +165,4 @@ fn controller_type(id: &str) -> &'static str {
         "sf-usb" => ControllerModel::Usb.word(),
         _ => ControllerModel::RootPort.word(),
     }
-}
-
-fn sets_in(reply: &Value) -> BTreeMap<u64, Vec<u64>> {
-    let mut sets = BTreeMap::new();
-    for set in reply.as_array().into_iter().flatten() {
-        let Some(number) = set["fdset-id"].as_u64() else { continue };
-        let fds = set["fds"].as_array().into_iter().flatten();
-        sets.insert(number, fds.filter_map(|fd| fd["fd"].as_u64()).collect());
-    }
-    sets
 }
