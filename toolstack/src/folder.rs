@@ -17,6 +17,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
 };
 
 use steadfast_protocol::{Domain, Generation};
@@ -29,9 +30,15 @@ use crate::berth::{self, Berth, GONE};
 pub(crate) struct Folders {
     pub(crate) state: PathBuf,
     pub(crate) run: PathBuf,
+    /// What the survey of this process found.
+    floor: Arc<OnceLock<u64>>,
 }
 
 impl Folders {
+    pub(crate) fn new(state: PathBuf, run: PathBuf) -> Self {
+        Self { state, run, floor: Arc::default() }
+    }
+
     pub(crate) fn fast_lock(&self, domain: Domain) -> PathBuf {
         self.state.join("locks").join(Uuid::from_u128(domain.0).to_string())
     }
@@ -72,11 +79,41 @@ impl Folders {
         Ok(uuids.map(|uuid| Domain(uuid.as_u128())).collect())
     }
 
-    /// The largest generation or serial that a QEMU of this run folder may know (R10).
+    /// The survey's answer, asked for once: what is drawn after it is in the store's counter. Before the first section, for
+    /// none reads folders under its locks; a process that has none needs no survey.
     pub(crate) fn floor(&self) -> io::Result<u64> {
+        if let Some(floor) = self.floor.get() {
+            return Ok(*floor);
+        }
+        let floor = self.survey()?;
+        Ok(*self.floor.get_or_init(|| floor))
+    }
+
+    /// The largest generation or serial that a QEMU of this run folder may know (R10). On its way it finishes what whoever
+    /// was taking a folder away, and died, had begun: nobody looks for anything in those.
+    pub(crate) fn survey(&self) -> io::Result<u64> {
         let mut floor = 0;
-        for (domain, generation) in self.berths()? {
-            floor = floor.max(generation.0).max(self.berth(domain, generation).drawn()?);
+        for folder in entries(&self.run)? {
+            let name = folder.file_name().and_then(|name| name.to_str());
+            let Some(uuid) = name.and_then(|name| Uuid::try_parse(name).ok()) else { continue };
+            let mut is_in_use = false;
+            for inner in entries(&folder)? {
+                let name = inner.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                let gone = name.strip_prefix(GONE).and_then(|number| number.parse::<u64>().ok());
+                if gone.is_some() {
+                    berth::remove_all(&inner)?;
+                    continue;
+                }
+                is_in_use = true;
+                if let Ok(generation) = name.parse() {
+                    let berth = self.berth(Domain(uuid.as_u128()), Generation(generation));
+                    floor = floor.max(generation).max(berth.drawn()?);
+                }
+            }
+            if !is_in_use {
+                // Who is about to make a folder in it makes it again.
+                let _ = std::fs::remove_dir(&folder);
+            }
         }
         Ok(floor)
     }
@@ -93,30 +130,6 @@ impl Folders {
             }
         }
         Ok(None)
-    }
-
-    /// Finishes what whoever was taking a folder away, and died, had begun. Nobody looks for anything in those.
-    pub(crate) fn tidy(&self) -> io::Result<()> {
-        for domain in entries(&self.run)? {
-            let name = domain.file_name().and_then(|name| name.to_str());
-            if name.is_none_or(|name| Uuid::try_parse(name).is_err()) {
-                continue;
-            }
-            let folders = entries(&domain)?;
-            let is_gone = |folder: &&PathBuf| {
-                let name = folder.file_name().and_then(|name| name.to_str());
-                name.and_then(|name| name.strip_prefix(GONE)?.parse::<u64>().ok()).is_some()
-            };
-            let gone: Vec<_> = folders.iter().filter(is_gone).collect();
-            for folder in &gone {
-                berth::remove_all(folder)?;
-            }
-            if gone.len() == folders.len() {
-                // Who is about to make a folder in it makes it again.
-                let _ = std::fs::remove_dir(&domain);
-            }
-        }
-        Ok(())
     }
 }
 
@@ -141,21 +154,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (state, run) = (folder.path().join("state"), folder.path().join("run"));
         make(&run).unwrap();
-        (folder, Folders { state, run })
+        (folder, Folders::new(state, run))
     }
 
     #[test]
     fn the_floor_is_the_largest_number_that_a_qemu_may_know_and_never_falls() {
         let (_folder, folders) = folders();
-        assert_eq!(folders.floor().unwrap(), 0);
+        assert_eq!(folders.survey().unwrap(), 0);
         let berth = folders.berth(Domain(1), Generation(5));
         berth.make().unwrap();
-        assert_eq!(folders.floor().unwrap(), 5);
+        assert_eq!(folders.survey().unwrap(), 5);
         berth.note_drawn(17).unwrap();
         berth.note_drawn(9).unwrap();
-        assert_eq!(folders.floor().unwrap(), 17);
+        assert_eq!(folders.survey().unwrap(), 17);
         folders.berth(Domain(2), Generation(18)).make().unwrap();
-        assert_eq!(folders.floor().unwrap(), 18);
+        assert_eq!(folders.survey().unwrap(), 18);
     }
 
     #[test]
@@ -169,7 +182,7 @@ mod tests {
         std::fs::rename(left.path(), left.path().with_file_name("gone.5")).unwrap();
         let empty = folders.domain(Domain(3));
         make(&empty).unwrap();
-        folders.tidy().unwrap();
+        assert_eq!(folders.survey().unwrap(), 6);
         assert!(!folders.domain(Domain(1)).exists() && !empty.exists());
         assert!(lives.exists());
     }

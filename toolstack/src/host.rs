@@ -119,7 +119,7 @@ impl Host {
     /// As [`open`](Self::open).
     pub fn open_blocking(options: Options) -> Result<Self, Error> {
         let Options { state, run, qemu, access, launcher, damaged } = options;
-        let folders = Folders { state, run };
+        let folders = Folders::new(state, run);
         let locks = LockTable::new();
         let (store, broken) = match open_store(&folders, access, locks.clone())? {
             Ok(store) => (store, None),
@@ -188,15 +188,8 @@ fn open_store(
     let mut options = StoreOptions::new(&folders.state, &folders.run);
     options.read_only = access == Access::ReadOnly;
     options.locks = locks;
-    let unreadable = |error: std::io::Error| {
-        Error::new(Kind::Environment, format!("failed to read {}", folders.run.display()))
-            .because(error)
-    };
     let asked = folders.clone();
     options.floor = Floor::asked(move || asked.floor());
-    if access == Access::ReadWrite {
-        folders.tidy().map_err(unreadable)?;
-    }
     match Store::open(options) {
         Ok(store) => Ok(Ok(Some(store))),
         Err(StoreError::NotCreated { .. }) if access == Access::ReadOnly => Ok(Ok(None)),

@@ -207,6 +207,10 @@ fn noting(error: std::io::Error) -> Error {
     Error::new(Kind::Environment, "failed to write to the run folder").because(error)
 }
 
+fn unread(error: std::io::Error) -> Error {
+    Error::new(Kind::Environment, "failed to read the run folder").because(error)
+}
+
 fn clearing(error: std::io::Error) -> Error {
     Error::new(Kind::Environment, "failed to clear the run folder").because(error)
 }

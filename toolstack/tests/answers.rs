@@ -157,3 +157,23 @@ async fn of_a_plan_of_best_effort_what_conflicts_is_told_and_the_rest_is_one_cha
     assert_eq!(alone.kind, Kind::Conflict);
     host.destroy("vm", &request).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_folder_of_which_the_removal_was_cut_off_goes_with_the_first_change_and_no_number_is_used_twice()
+ {
+    let folders = tempfile::tempdir_in("/tmp").unwrap();
+    let run = folders.path().join("r");
+    let left = run.join("11111111-1111-1111-1111-111111111111").join("gone.5");
+    let lives = run.join("22222222-2222-2222-2222-222222222222").join("60");
+    for folder in [&left, &lives] {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    let host = host(folders.path()).await;
+    assert!(host.list().await.unwrap().is_empty() && left.exists(), "who reads looks for nothing");
+    let document = json!({"name": "vm", "accel": "tcg", "memory": "64M"});
+    host.define(document, Replace::Refuse, &Request::default()).await.unwrap();
+    assert!(!left.exists() && !left.parent().unwrap().exists() && lives.exists());
+    let started = host.start("vm", Boot::Paused, &Request::default()).await.unwrap();
+    assert_eq!(started.generation, Some(61));
+    host.destroy("vm", &Request::default()).await.unwrap();
+}

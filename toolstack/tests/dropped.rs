@@ -155,7 +155,8 @@ async fn an_attach_dropped_at_every_await_is_settled_by_the_next_verb() {
             },
         )
         .await;
-    assert!(rounds > 4, "only {rounds} await points");
+    // It waits for QEMU alone: the greeting and the fence, which may come as one, and the device.
+    assert!(rounds > 2, "only {rounds} await points");
     world.end().await;
 }
 

@@ -116,7 +116,9 @@ fn still_runs(holding: &Holding) -> Result<bool, Error> {
 /// Takes away the folders of generations that no row names, nobody holds, and no QEMU runs in, and the locks of domains that
 /// are not recorded. What is in use, or cannot be taken away, stays.
 pub(super) fn sweep(host: &Shared) -> Result<(), Error> {
-    sweep_these(host, host.folders.berths())?;
+    // A folder that somebody was taking away goes with the survey.
+    let seen = host.folders.survey().and_then(|_| host.folders.berths());
+    sweep_these(host, seen)?;
     sweep_locks(host)
 }
 

@@ -7,7 +7,7 @@ use steadfast_device::DeviceName;
 use steadfast_locks::{Fast, Level};
 use steadfast_protocol::{Domain, Tx, View};
 
-use super::{Operation, noting};
+use super::{Operation, noting, unread};
 use crate::{
     error::{Error, Kind},
     hold::Hold,
@@ -26,6 +26,7 @@ impl Operation {
         closure: impl FnOnce(&mut Tx<Thing>) -> R + Send + 'static,
         after: impl FnOnce(&R) -> Option<Result<(), LaunchError>>,
     ) -> Result<(R, Option<Result<(), LaunchError>>), Error> {
+        self.host.folders.floor().map_err(unread)?;
         let path = self.host.folders.fast_lock(domain);
         let deadline = self.lock_deadline();
         let waiting = self.stages.wait("fast-lock");
