@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! word  0   the mark of a lock file
-//!       1   the last ticket drawn            any process, by one atomic add
+//!       1   the last ticket drawn            any process, by one atomic exchange
 //!       2   how often the lock was granted   its holder
 //!    8-31   the holder's note                its holder
 //!   32-55   the next one's note              whoever is about to lock
@@ -98,9 +98,15 @@ impl Page {
         }
     }
 
-    /// Draws the next ticket; the first is 1.
-    pub(crate) fn draw(&self) -> u64 {
-        self.word(AT_TICKETS).fetch_add(1, Ordering::AcqRel) + 1
+    /// The last ticket that was drawn; the first one is 1.
+    pub(crate) fn last_ticket(&self) -> u64 {
+        self.word(AT_TICKETS).load(Ordering::Acquire)
+    }
+
+    /// Draws the ticket after `last`; `false` where that has been drawn meanwhile.
+    pub(crate) fn draw_after(&self, last: u64) -> bool {
+        let tickets = self.word(AT_TICKETS);
+        tickets.compare_exchange(last, last + 1, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Says that the lock was granted. Only by its holder.
@@ -276,7 +282,10 @@ mod tests {
     fn a_ticket_is_never_drawn_twice() {
         let (file, page) = page();
         let other = map(&file).unwrap().unwrap();
-        assert_eq!([page.draw(), other.draw(), page.draw()], [1, 2, 3]);
+        let draws = [(&page, 0), (&other, 0), (&other, 1), (&page, 1), (&page, 2)];
+        let drawn = draws.map(|(page, last)| page.draw_after(last));
+        assert_eq!(drawn, [true, false, true, false, true]);
+        assert_eq!([page.last_ticket(), other.last_ticket()], [3, 3]);
     }
 
     #[test]

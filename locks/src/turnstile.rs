@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! pass     nobody's ticket is in use, and the flock is free: locked without a ticket
-//! enter    ticket := counter in the page + 1, atomically
-//!          open-file-description write lock on byte BASE + ticket      "ticket is in use"
+//! enter    open-file-description write lock on byte BASE + counter in the page + 1
+//!          counter + 1, if it is still what it was: so a ticket is in use before it is drawn
 //! turn     read lock on bytes [BASE + 1, BASE + ticket), given back at once: granted when no earlier one is in use
 //! lock     note of the next one; flock, which alone excludes; then compare what is locked with what the path names;
 //!          where they differ, enter the new file
@@ -15,10 +15,10 @@
 //! ```
 //!
 //! * A waiter that dies takes its byte with it, so the queue closes up by itself.
-//! * Who passes goes before nobody whose byte is locked. Who drew a ticket and has not locked its byte yet, which are two
-//!   steps that follow one another, is not seen by those who pass and by later ones.
-//! * The byte cannot be locked while a later one looks at it (its read lock covers the byte). Then a new ticket is drawn
-//!   instead of waiting, since the one who looks could be stopped.
+//! * Whoever has drawn a ticket has its byte locked, so it goes before those who come later: they see it. Nobody is overtaken
+//!   more often than there are others.
+//! * A byte that another one has locked, without the ticket being drawn, is passed over by drawing its ticket: the other
+//!   one may be stopped, and finds that out when it goes on. That byte also counts as in use.
 //! * A stopped waiter holds up the queue behind it, though the lock is free. [`Sight`] lets waiters find that out, and
 //!   [`Turnstile::overtake`] goes past. The flock still excludes.
 //!
@@ -242,12 +242,18 @@ impl Turnstile {
         self.enter()
     }
 
-    /// A ticket, of which the byte is locked.
+    /// A ticket, of which the byte was locked before it was drawn.
     fn draw(&self) -> Result<u64, LockError> {
         loop {
-            let ticket = self.page.draw();
-            if self.byte_lock(Record::Write, ticket)? {
+            let last = self.page.last_ticket();
+            let ticket = last.saturating_add(1);
+            let is_in_use = self.byte_lock(Record::Write, ticket)?;
+            let is_drawn = self.page.draw_after(last);
+            if is_in_use && is_drawn {
                 return Ok(ticket);
+            }
+            if is_in_use {
+                self.byte_lock(Record::Unlock, ticket)?;
             }
         }
     }
@@ -410,6 +416,20 @@ mod tests {
         drop(third);
         assert!(second.try_turn(&note()).unwrap());
         assert!(second.file.is_current().unwrap());
+    }
+
+    #[test]
+    fn who_is_stopped_as_it_queues_is_passed_over_and_not_passed() {
+        let (_folder, path) = place();
+        let stopped = Turnstile::open(&path).unwrap();
+        assert!(stopped.byte_lock(Record::Write, 1).unwrap());
+        let mut second = enter(&path);
+        assert_eq!(second.ticket(), Some(2));
+        assert!(!second.try_turn(&note()).unwrap());
+        let mut third = Turnstile::open(&path).unwrap();
+        assert!(!third.pass(&note(), Folder::Stays).unwrap());
+        drop(stopped);
+        assert!(second.try_turn(&note()).unwrap());
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl SharedWord {
         success: Ordering,
         failure: Ordering,
     ) -> Result<u64, u64> {
-        self.0.compare_exchange(current, new, success, failure)
+        call("exchanges a shared word", || self.0.compare_exchange(current, new, success, failure))
     }
 }
 

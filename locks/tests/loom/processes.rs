@@ -1,9 +1,11 @@
 //! Two tables in one process are like two processes: they meet at the file alone.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use loom::sync::atomic::{AtomicBool, Ordering};
 use steadfast_locks::{FileLock, LockTable};
 use steadfast_twins::{Bound, advance, block_on, explore, settle, thread};
 
@@ -22,6 +24,32 @@ fn two_processes_are_inside_one_at_a_time() {
         other.join().unwrap();
         settle();
         assert!(!FileLock::is_held(&path).unwrap());
+    });
+}
+
+#[test]
+fn who_has_drawn_a_ticket_is_passed_by_nobody() {
+    let place = Place::new();
+    explore("locks-pass-against-ticket", 3, Bound::Preemptions(3), move || {
+        let (path, one) = (place.fresh(), LockTable::new());
+        let is_served = Arc::new(AtomicBool::new(false));
+        let held = wait(&one, &path);
+        let waiter = thread::spawn({
+            let (path, is_served) = (path.clone(), Arc::clone(&is_served));
+            move || {
+                let held = wait(&LockTable::new(), &path);
+                is_served.store(true, Ordering::Release);
+                drop(held);
+            }
+        });
+        drop(held);
+        let drawn = std::fs::read(&path).unwrap()[8];
+        if let Some(held) = one.try_acquire(&path, "slow", note()).unwrap() {
+            assert!(drawn == 0 || is_served.load(Ordering::Acquire), "it was there before");
+            drop(held);
+        }
+        waiter.join().unwrap();
+        assert_at_rest(&one, &path);
     });
 }
 
