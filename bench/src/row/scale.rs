@@ -135,7 +135,7 @@ fn list(bench: &Bench, scene: &Scene, domains: usize) -> Result<Outcome> {
     let shell = move || {
         let mut shell = Command::new("sqlite3");
         shell.arg("-readonly").arg(&database);
-        shell.arg("SELECT name, uuid, phase, generation, devices FROM domain ORDER BY name");
+        shell.arg("SELECT name, uuid, phase, generation, process, devices, implicit FROM domain ORDER BY name");
         Ok(timed(|| run(&mut shell))?.0)
     };
     let sides = vec![
