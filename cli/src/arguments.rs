@@ -79,7 +79,7 @@ pub(crate) struct Terms {
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 
-    /// Trace to stderr; twice for everything (STEADFAST_LOG takes a filter)
+    /// Trace to stderr, each stage with its time; twice for everything (STEADFAST_LOG takes a filter)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }
