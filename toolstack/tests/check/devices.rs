@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use steadfast::{Outcome, Press, Request};
+use steadfast::{Door, Outcome, Plan, Press, Request};
 
 use crate::world::{REMOVE, REPAIR, World, disk, file_node, null_node, request};
 
@@ -108,4 +108,39 @@ async fn back_ends_of_ours_without_a_device_are_deleted() {
     world.finds(&["orphan-backend"; 3]).await;
     world.repairs().await;
     assert!(!world.monitor().await.nodes().contains(&"sf999999b".to_owned()));
+}
+
+/// The other monitor stays, so that nothing goes for want of one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_descriptor_leaves_qemu_with_what_it_was_opened_for() {
+    let world = World::running(json!({"cd0": {"class": "cdrom", "file": null}})).await;
+    let mut monitor = world.monitor().await;
+    monitor.tell("cont", json!({}));
+    let request = request();
+    let image = world.image("data.raw");
+    let device = json!({"class": "disk", "bus": "scsi", "file": image, "format": "raw"});
+    let devices = vec![("data".to_owned(), device)];
+    let attached = world.host.attach("vm", devices, Plan::Whole, &request).await.unwrap();
+    assert_eq!(attached.worst(), None);
+    assert_eq!(monitor.sets().len(), 1);
+    world.is_clean().await;
+    let ids = vec!["data".to_owned()];
+    let detached = world.host.detach("vm", ids, Press::Wait, &request).await.unwrap();
+    assert_eq!(detached.worst(), None);
+    assert_eq!(monitor.sets(), []);
+
+    let media = async |file: Option<&str>| {
+        let (file, format) = (file.map(|file| world.image(file)), Some("raw".to_owned()));
+        let format = format.filter(|_| file.is_some());
+        world.host.media("vm", "cd0", file, format, Door::Force, &request).await.unwrap()
+    };
+    assert_eq!(media(Some("one.iso")).await.worst(), None);
+    let first = monitor.sets();
+    assert_eq!(media(Some("two.iso")).await.worst(), None);
+    let second = monitor.sets();
+    assert_eq!((first.len(), second.len()), (1, 1));
+    assert_ne!(first, second);
+    assert_eq!(media(None).await.worst(), None);
+    assert_eq!(monitor.sets(), []);
+    world.is_clean().await;
 }

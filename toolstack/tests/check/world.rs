@@ -218,6 +218,14 @@ impl Qmp {
         list.as_array().unwrap().iter().map(name).collect()
     }
 
+    /// Descriptors that QEMU was handed, by the numbers of their sets; 0 is the serial log's.
+    pub(crate) fn sets(&mut self) -> Vec<(u64, usize)> {
+        let sets = self.tell("query-fdsets", json!({}));
+        let set =
+            |set: &Value| (set["fdset-id"].as_u64().unwrap(), set["fds"].as_array().unwrap().len());
+        sets.as_array().unwrap().iter().map(set).filter(|(number, _)| *number > 0).collect()
+    }
+
     pub(crate) fn add_disk(&mut self, id: &str, node: Value) {
         let name = node["node-name"].clone();
         self.tell("blockdev-add", node);
