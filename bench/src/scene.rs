@@ -73,7 +73,6 @@ impl Scene {
     pub(crate) fn start(&self, name: &str, devices: Value) -> Result<()> {
         self.define(name, devices)?;
         self.runtime.block_on(self.host.start(name, Boot::Paused, &self.request))?;
-        self.rest();
         Ok(())
     }
 
@@ -102,17 +101,6 @@ impl Scene {
             None => Ok(()),
             Some(error) => Err(error.into()),
         }
-    }
-
-    /// Lets the runtime finish what the last verb left to it: it closes connections in tasks of their own, and runs
-    /// while somebody waits on it alone. In a program that goes on with other things this happens beside them, so it is
-    /// outside of every clock.
-    pub(crate) fn rest(&self) {
-        self.runtime.block_on(async {
-            for _ in 0..4 {
-                tokio::task::yield_now().await;
-            }
-        });
     }
 
     /// Ends a domain and its record.

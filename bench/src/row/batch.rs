@@ -73,7 +73,6 @@ impl Subject for Batch<'_> {
         let before = flushes();
         let (spent, ()) = timed(|| self.disks.attach_many(DISKS))?;
         self.most.set(self.most.get().max(flushes() - before));
-        self.disks.scene.rest();
         Ok(spent)
     }
 

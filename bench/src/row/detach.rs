@@ -59,9 +59,7 @@ struct Ours<'a> {
 impl Subject for Ours<'_> {
     fn once(&mut self) -> Result<Duration> {
         self.disks.attach_many(self.count)?;
-        self.disks.scene.rest();
         let (spent, ()) = timed(|| self.disks.detach())?;
-        self.disks.scene.rest();
         Ok(spent)
     }
 }

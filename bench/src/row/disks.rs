@@ -88,13 +88,11 @@ impl<'a> Recorded<'a> {
 impl Subject for Recorded<'_> {
     fn once(&mut self) -> Result<Duration> {
         let (spent, ()) = timed(|| self.attach())?;
-        self.scene.rest();
         Ok(spent)
     }
 
     fn undo(&mut self) -> Result<()> {
         self.detach()?;
-        self.scene.rest();
         Ok(())
     }
 }

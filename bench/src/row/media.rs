@@ -68,7 +68,6 @@ impl Subject for Changed<'_> {
             &self.scene.request,
         );
         let (spent, answer) = timed(|| Ok(self.scene.runtime.block_on(change)?))?;
-        self.scene.rest();
         match answer.worst() {
             None => Ok(spent),
             Some(error) => Err(error.into()),

@@ -76,7 +76,6 @@ impl Subject for Recovered<'_> {
         }
         let plan = vec![("next".to_owned(), disk("scsi", &next))];
         let (spent, ()) = timed(|| self.scene.attach("ours", plan))?;
-        self.scene.rest();
         Ok(spent)
     }
 
@@ -84,7 +83,6 @@ impl Subject for Recovered<'_> {
         let shown = self.scene.runtime.block_on(self.scene.host.show("ours"))?;
         let ids = shown.devices.into_iter().map(|device| device.id);
         self.scene.detach("ours", ids.filter(|id| id != "first").collect())?;
-        self.scene.rest();
         Ok(())
     }
 }
