@@ -83,7 +83,8 @@ impl World {
                     && entry.is_none_or(|one| !is_own(run, one))
             }
             Came::Undone => entry.is_none(),
-            Came::Conflict => entry.is_none_or(|entry| !is_own(run, entry)),
+            // It may have taken a removal of the device over; it has not added it.
+            Came::Conflict => entry.is_none_or(|entry| !run.drawn.contains(&entry.serial)),
             // Somebody else may have begun anew with the id.
             Came::Failed => entry.is_none_or(|entry| match run.verb() {
                 Verb::Attach(..) => !is_own(run, entry),
