@@ -109,11 +109,9 @@ pub(crate) struct Names {
     pub(crate) changed: (i64, i64),
 }
 
-impl Names {
-    /// As they were when the file was looked at.
-    pub(crate) fn of(found: &Metadata) -> Self {
-        Self { count: found.nlink(), changed: (found.ctime(), found.ctime_nsec()) }
-    }
+/// As they were when the file was looked at.
+pub(crate) fn names_of(found: &Metadata) -> Names {
+    Names { count: found.nlink(), changed: (found.ctime(), found.ctime_nsec()) }
 }
 
 /// The names of an open file.

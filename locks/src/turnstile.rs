@@ -229,7 +229,7 @@ impl Turnstile {
                 }
                 names
             }
-            _ => Names::of(&self.file.found),
+            _ => kernel::names_of(&self.file.found),
         };
         let is_current = self.is_current()?;
         self.confirmed = is_current.then_some(names);
