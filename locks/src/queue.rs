@@ -318,7 +318,10 @@ impl Queue {
                 drop(line);
                 self.wait(turnstile, &note);
                 line = self.line.lock();
-            } else if self.called.wait_for(&mut line, LINGER).timed_out() && line.errand.is_none() {
+                continue;
+            }
+            self.called.wait_for(&mut line, LINGER);
+            if line.errand.is_none() {
                 line.running = false;
                 return;
             }

@@ -301,7 +301,7 @@ mod tests {
             drop(held);
         }
         let (used, kept) = table.shared.queues.lock().count();
-        assert_eq!(used, 0);
+        assert_eq!((used, table.shared.queues.lock().known()), (0, kept));
         let files = std::fs::read_dir("/proc/self/fd").unwrap();
         let is_ours = |path: PathBuf| path.starts_with(folder.path());
         let open = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
