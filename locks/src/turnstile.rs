@@ -8,7 +8,7 @@
 //! pass     nobody's ticket is in use, and the flock is free: locked without a ticket
 //! enter    open-file-description write lock on byte BASE + counter in the page + 1
 //!          counter + 1, if it is still what it was: so a ticket is in use before it is drawn
-//! turn     read lock on bytes [BASE + 1, BASE + ticket), given back at once: granted when no earlier one is in use
+//! turn     read lock on bytes [BASE, BASE + ticket), given back at once: granted when no earlier one is in use
 //! lock     note of the next one; flock, which alone excludes; then compare what is locked with what the path names;
 //!          where they differ, enter the new file
 //! unlock   notes cleared, flock released, byte released
@@ -266,23 +266,22 @@ impl Turnstile {
 
     /// Whether all earlier tickets are given up.
     fn may_pass(&self) -> Result<bool, LockError> {
-        let Some(earlier) = self.earlier()? else { return Ok(true) };
+        let earlier = self.earlier()?;
         kernel::is_free(&self.file.file, &earlier).map_err(|source| self.file.error(source))
     }
 
     /// Waits until all earlier tickets are given up; parks the thread.
     fn wait_to_pass(&self) -> Result<(), LockError> {
-        let Some(earlier) = self.earlier()? else { return Ok(()) };
-        let file = &self.file.file;
+        let (file, earlier) = (&self.file.file, self.earlier()?);
         kernel::wait_for_record(file, Record::Read, &earlier)
             .and_then(|()| kernel::try_record(file, Record::Unlock, &earlier).map(drop))
             .map_err(|source| self.file.error(source))
     }
 
-    /// The bytes of the tickets before this one.
-    fn earlier(&self) -> Result<Option<Range<i64>>, LockError> {
-        let ticket = self.ticket.filter(|ticket| *ticket > 1);
-        ticket.map(|ticket| self.bytes(1, ticket)).transpose()
+    /// The bytes of the tickets before this one, and the one before the first, which nobody locks: a range of no bytes
+    /// would be one without an end.
+    fn earlier(&self) -> Result<Range<i64>, LockError> {
+        self.bytes(0, self.ticket.unwrap_or(1))
     }
 
     /// Locks or unlocks the byte of a ticket; `false` where another has it.
