@@ -48,6 +48,8 @@ fn prepare(path: &Path, access: Access) -> Result<Connection, StoreError> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    // Else a statement that compares with "less" is planned anew each time another value is bound to it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // SQLite's automatic checkpoint would run in the commit that is waited for.
     connection.wal_hook(None::<fn(&mut Wal, c_int) -> rusqlite::Result<()>>)?;
     // SQLite falls back to reading where it may not write.

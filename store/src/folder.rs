@@ -20,6 +20,9 @@ use crate::tend::checkpoint;
 pub(crate) const DATABASE: &str = "steadfast.db";
 pub(crate) const LOCKS: &str = "locks";
 
+/// A row has some hundred bytes, and the log takes the whole page of each row that is changed. In bytes.
+const PAGE_SIZE: u32 = 1024;
+
 /// The file beside a database whose name goes on with the suffix: `-wal` is its log.
 pub(crate) fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
@@ -108,6 +111,7 @@ pub(crate) fn create(
     let file = File::options().create_new(true).write(true).mode(0o600).open(&unfinished);
     drop(file.map_err(|e| StoreError::io("make", &unfinished, e))?);
     let mut connection = Connection::open(&unfinished)?;
+    connection.pragma_update(None, "page_size", PAGE_SIZE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     schema::migrate(&mut connection)?;
     let run_folder = run_folder.to_owned();

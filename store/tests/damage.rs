@@ -273,7 +273,7 @@ fn whichever_bit_of_the_file_flips_what_is_read_is_right_or_an_error() {
     let (mut flips, mut errors) = (0, 0);
     let anywhere = (0..whole.len()).step_by(13).map(|place| (place, place % 8));
     let cells = (0..whole.len())
-        .step_by(4096)
+        .step_by(1024)
         .flat_map(|page| (0..16).map(move |bit| (page + 3 + bit / 8, bit % 8)));
     for (place, bit) in anywhere.filter(|(place, _)| whole[*place] != 0).chain(cells) {
         let other = Fixture::new();

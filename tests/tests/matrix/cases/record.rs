@@ -134,7 +134,7 @@ pub(crate) const BACKUP: Case = Case {
     holds: |scene, round| {
         let file = scene.world.root().join(format!("backup-{round}"));
         let bytes = std::fs::read(&file)?;
-        let is_whole = bytes.starts_with(b"SQLite format 3\0") && bytes.len().is_multiple_of(4096);
+        let is_whole = bytes.starts_with(b"SQLite format 3\0") && bytes.len().is_multiple_of(1024);
         ensure!(is_whole || bytes.is_empty(), "{} bytes of a backup", bytes.len());
         Ok(())
     },

@@ -13,7 +13,7 @@ use super::state::{State, uuid};
 use crate::random::Random;
 use crate::target::household::folder;
 
-const PAGE: usize = 4096;
+const PAGE: usize = 1024;
 /// Commits that are in the database file itself.
 const CHECKPOINTED: usize = 5;
 
