@@ -91,6 +91,31 @@ fn an_intent_costs_no_fsync_and_a_durable_commit_one() {
 }
 
 #[test]
+fn child_commits_once() {
+    let Some(folder) = playing("child_commits_once") else { return };
+    mark("begin");
+    let store = open(&folder);
+    store.snapshot(|snapshot| snapshot.named("web")).unwrap();
+    write(&store, uuid(1), |section| section.put_domain(&domain(uuid(1), "web")));
+    store.snapshot(|snapshot| snapshot.named("web")).unwrap();
+    assert!(store.is_tidy());
+    drop(store);
+    mark("end");
+}
+
+#[test]
+fn a_process_that_commits_once_needs_no_thread_and_one_connection() {
+    let fixture = Fixture::new();
+    drop(fixture.open());
+    let trace = traced(fixture.path(), "child_commits_once", "trace=clone,clone3,openat,unlink");
+    let of_store = trace.split("/nowhere/begin").nth(1).unwrap().split("/nowhere/end").next();
+    let of_store = of_store.unwrap();
+    assert!(!of_store.contains("clone"), "{of_store}");
+    let opens = of_store.lines().filter(|line| line.contains("steadfast.db\""));
+    assert_eq!(opens.count(), 1, "{of_store}");
+}
+
+#[test]
 fn child_gathers() {
     let Some(folder) = playing("child_gathers") else { return };
     let store = open(&folder);

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use fixture::{Fixture, domain, options, uuid, write};
-use steadfast_store::{Commit, Request, SectionError, Store, StoreError};
+use steadfast_store::{Commit, Flush, Request, SectionError, Store, StoreError, StoreOptions};
 
 fn durable(number: u128) -> Request {
     Request::new(uuid(number), Commit::Durable).verb("test")
@@ -237,6 +237,86 @@ fn a_store_opened_for_reading_records_nothing() {
     });
     assert!(matches!(refused, Err(SectionError::Store(StoreError::ReadOnly { .. }))));
     assert_eq!(ran.load(Ordering::SeqCst), 0);
+}
+
+/// On which thread a section of this commit runs.
+async fn thread_of(store: &Store, commit: Commit) -> std::thread::ThreadId {
+    let request = Request::new(uuid(1), commit);
+    store.section(request, |_| Ok::<_, StoreError>(std::thread::current().id())).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_section_beside_no_other_runs_on_its_callers_thread() {
+    let fixture = Fixture::new();
+    // However long a flush takes here.
+    let store =
+        Store::open(StoreOptions { flush: Flush::Never, ..options(fixture.path()) }).unwrap();
+    assert!(store.is_tidy());
+    let here = std::thread::current().id();
+    for commit in [Commit::Intent, Commit::Durable] {
+        assert_eq!(thread_of(&store, commit).await, here, "{commit:?}");
+    }
+    let blocking = Request::new(uuid(1), Commit::Durable);
+    let seen =
+        store.section_blocking(blocking, |_| Ok::<_, StoreError>(std::thread::current().id()));
+    assert_eq!(seen.unwrap(), here);
+    assert!(store.is_tidy());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn no_worker_of_a_runtime_waits_for_a_flush() {
+    let fixture = Fixture::new();
+    let store = Arc::new(fixture.open());
+    let task = tokio::spawn(async move {
+        let here = std::thread::current().id();
+        // The first one opens the log, which may need flushes of its own.
+        assert_ne!(thread_of(&store, Commit::Intent).await, here);
+        assert_ne!(thread_of(&store, Commit::Durable).await, here);
+        assert_ne!(thread_of(&store, Commit::Durable).await, here);
+    });
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_is_not_tidy_while_a_section_runs() {
+    let fixture = Fixture::new();
+    let store = Arc::new(fixture.open());
+    let (release, holder) = hold(&store);
+    assert!(!store.is_tidy());
+    drop(release);
+    holder.join().unwrap();
+    // The leader answered before it left.
+    while !store.is_tidy() {
+        std::thread::yield_now();
+    }
+}
+
+/// With a long flush the thread of the store leads, and whoever was served together is gathered again.
+#[test]
+fn on_a_slow_disk_one_flush_serves_all_who_write() {
+    const WRITERS: u64 = 16;
+    const ROUNDS: u64 = 8;
+    let fixture = Fixture::new();
+    write(&fixture.open(), uuid(1), |section| section.put_domain(&domain(uuid(1), "web")));
+    let mut slow = options(fixture.path());
+    slow.flush = Flush::Delayed(Duration::from_millis(5));
+    let store = Store::open(slow).unwrap();
+    let commits = || -> i64 {
+        let connection = rusqlite::Connection::open(fixture.database()).unwrap();
+        connection.query_row("SELECT commits FROM meta", [], |row| row.get(0)).unwrap()
+    };
+    let before = commits();
+    std::thread::scope(|scope| {
+        for _ in 0..WRITERS {
+            scope.spawn(|| (0..ROUNDS).for_each(|_| write(&store, uuid(1), |_| Ok(()))));
+        }
+    });
+    let made = commits() - before;
+    // Without it every other batch is of one or two: twice as many.
+    assert!((8..16).contains(&made), "{made} commits for {ROUNDS} rounds");
+    let thread =
+        store.section_blocking(durable(1), |_| Ok::<_, StoreError>(std::thread::current().id()));
+    assert_ne!(thread.unwrap(), std::thread::current().id());
 }
 
 fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Output> {
