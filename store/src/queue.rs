@@ -378,3 +378,57 @@ fn lead(state: &mut State) -> Option<Lead> {
     state.leader = Leader::AtGate;
     Some(Lead { slot, until })
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Job for Nothing {
+        fn run(&mut self, _: &mut Section<'_>) -> Ran {
+            Ran::Keep
+        }
+
+        fn settle(self: Box<Self>, _: Result<(), StoreError>) {}
+    }
+
+    fn slot() -> Arc<Slot> {
+        let now = Monotonic::now();
+        let request = Request::new(Uuid::nil(), Commit::Durable);
+        Arc::new(Slot::new(request, now, now + Duration::from_secs(3600), Box::new(Nothing)))
+    }
+
+    #[test]
+    fn whoever_gathers_waits_until_as_many_are_there() {
+        let queue = Queue::new();
+        assert!(matches!(queue.push(slot(), true), Queued::Lead(_)));
+        std::thread::scope(|scope| {
+            let gathered = scope.spawn(|| {
+                queue.gather(3, Monotonic::now() + Duration::from_secs(3600));
+                queue.take(usize::MAX).len()
+            });
+            assert!(matches!(queue.push(slot(), true), Queued::Wait));
+            assert!(matches!(queue.push(slot(), true), Queued::Wait));
+            assert_eq!(gathered.join().unwrap(), 3);
+        });
+    }
+
+    #[test]
+    fn one_leads_and_what_is_left_is_the_threads() {
+        let queue = Queue::new();
+        assert!(queue.is_idle());
+        assert!(matches!(queue.push(slot(), false), Queued::Call), "who may not lead calls");
+        let Some(Turn::Serve(_)) = queue.next() else { panic!("the thread leads") };
+        assert!(matches!(queue.push(slot(), true), Queued::Wait));
+        assert_eq!(queue.take(1).len(), 1);
+        assert_eq!(queue.leave(), Left::Work);
+        assert!(matches!(queue.push(slot(), true), Queued::Call), "nobody goes past one who waits");
+        assert_eq!(queue.take(usize::MAX).len(), 2);
+        queue.call_for_tending();
+        assert_eq!(queue.leave(), Left::Work);
+        assert!(!queue.is_idle());
+        assert!(matches!(queue.push(slot(), true), Queued::Call), "what is due goes first");
+        assert!(matches!(queue.next(), Some(Turn::Tend)));
+    }
+}

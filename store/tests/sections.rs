@@ -312,7 +312,6 @@ fn on_a_slow_disk_one_flush_serves_all_who_write() {
         }
     });
     let made = commits() - before;
-    // Without it every other batch is of one or two: twice as many.
     assert!((8..16).contains(&made), "{made} commits for {ROUNDS} rounds");
     let thread =
         store.section_blocking(durable(1), |_| Ok::<_, StoreError>(std::thread::current().id()));
