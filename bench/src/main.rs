@@ -19,6 +19,7 @@ mod guest;
 mod interpose;
 mod measure;
 mod options;
+mod order;
 mod outcome;
 mod peer;
 mod results;

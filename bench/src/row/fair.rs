@@ -1,6 +1,7 @@
 //! fairness: 4 processes of 4 threads write into one store, each as fast as it is let.
 
 use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use super::lock::{Grants, crowd, ready};
 use super::record::Records;
 use crate::bench::Bench;
+use crate::order::{Turn, overtaken};
 use crate::outcome::{Figure, Limit, Outcome};
 use crate::scene::disk_folder;
 
@@ -74,12 +76,16 @@ impl Share {
             .iter()
             .map(|first| vec!["commit", mode, &path, &semaphore, &time, first])
             .collect();
-        let (mut counts, mut overtaken) = (Vec::new(), 0.0_f64);
+        let (mut counts, mut turns) = (vec![0.0_f64; PROCESSES * THREADS], Vec::new());
         for line in crowd(&bench.itself, &words)? {
-            let (count, passed) = line.split_once(' ').ok_or("a writer said something else")?;
-            counts.push(count.parse::<f64>()?);
-            overtaken = overtaken.max(passed.parse()?);
+            let said: Vec<&str> = line.split(' ').collect();
+            let [number, asked, served] = said.as_slice() else {
+                return Err("a writer said something else".into());
+            };
+            counts[number.parse::<usize>()?] += 1.0;
+            turns.push(Turn { asked: asked.parse()?, served: served.parse()? });
         }
+        let overtaken = overtaken(&turns) as f64;
         let rate = counts.iter().sum::<f64>() * 1000.0 / milliseconds as f64;
         let fastest = counts.iter().copied().fold(0.0, f64::max);
         Ok(Self {
@@ -91,8 +97,8 @@ impl Share {
     }
 }
 
-/// `commit MODE FOLDER SEMAPHORE MILLISECONDS FIRST`: each thread writes its own domain, from number FIRST on, and says how often it was
-/// served and how many others at most were between its asking and its turn.
+/// `commit MODE FOLDER SEMAPHORE MILLISECONDS FIRST`: each thread writes its own domain, from number FIRST on, and says of each time its
+/// number, when it asked, and how many had been served before it.
 pub(super) fn commit(words: &[&str]) -> Result<()> {
     let [mode, folder, semaphore, milliseconds, first] = words else {
         return Err("commit MODE FOLDER SEMAPHORE MS FIRST".into());
@@ -121,11 +127,13 @@ pub(super) fn commit(words: &[&str]) -> Result<()> {
             .collect();
         threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
     });
-    for counted in counted {
-        let (count, passed) = counted.map_err(|_| "a writer panicked")??;
-        println!("{count} {passed}");
+    let mut output = BufWriter::new(std::io::stdout().lock());
+    for (number, turns) in (first..).zip(counted) {
+        for Turn { asked, served } in turns.map_err(|_| "a writer panicked")?? {
+            writeln!(output, "{number} {asked} {served}")?;
+        }
     }
-    Ok(())
+    Ok(output.flush()?)
 }
 
 fn serve(
@@ -133,27 +141,26 @@ fn serve(
     grants: &Arc<Grants>,
     number: usize,
     until: Instant,
-) -> Result<(u64, u64)> {
+) -> Result<Vec<Turn>> {
     let uuid = Uuid::from_u128(number as u128 + 1);
-    let (mut count, mut most) = (0, 0);
+    let mut turns = Vec::new();
     while Instant::now() < until {
-        let before = grants.now()?;
+        let asked = Turn::now();
         let held = records.fast(uuid)?;
         let request = Request::new(uuid, Commit::Durable).verb("bench").keep(Box::new(held));
         let grants = Arc::clone(grants);
-        let passed = records.store.section_blocking(request, move |section| {
+        let served = records.store.section_blocking(request, move |section| {
             // Sections run one after the other, whichever process they are of.
-            let passed = grants.count(before).unwrap_or(u64::MAX);
+            let served = grants.count().unwrap_or(u64::MAX);
             if let Some(mut device) = section.device("disk3")? {
                 device.since_ms += 1;
                 section.put_device(&device)?;
             }
-            Ok::<_, StoreError>(passed)
+            Ok::<_, StoreError>(served)
         })?;
-        count += 1;
-        most = most.max(passed);
+        turns.push(Turn { asked, served });
     }
-    Ok((count, most))
+    Ok(turns)
 }
 
 /// Each commit alone under a lock that the kernel gives in the order of the asking.
@@ -163,26 +170,28 @@ fn serve_in_turn(
     grants: &Grants,
     number: usize,
     until: Instant,
-) -> Result<(u64, u64)> {
+) -> Result<Vec<Turn>> {
     let text = "x".repeat(RECORD);
-    let (mut count, mut most) = (0, 0);
+    let mut turns = Vec::new();
     while Instant::now() < until {
-        let before = grants.now()?;
+        let asked = Turn::now();
         semaphore.lock()?;
-        most = most.max(grants.count(before)?);
+        let served = grants.count()?;
         ledger.put(i64::try_from(number)?, &text, Level::Full)?;
         semaphore.unlock()?;
-        count += 1;
+        turns.push(Turn { asked, served });
     }
-    Ok((count, most))
+    Ok(turns)
 }
 
-fn serve_bare(mut ledger: Ledger, number: usize, until: Instant) -> Result<(u64, u64)> {
+fn serve_bare(mut ledger: Ledger, number: usize, until: Instant) -> Result<Vec<Turn>> {
     let text = "x".repeat(RECORD);
-    let mut count = 0;
+    let mut turns = Vec::new();
     while Instant::now() < until {
+        let asked = Turn::now();
         ledger.put(i64::try_from(number)?, &text, Level::Full)?;
-        count += 1;
+        // Nobody counts for it: of this one only how often is asked.
+        turns.push(Turn { asked, served: 0 });
     }
-    Ok((count, 0))
+    Ok(turns)
 }

@@ -18,6 +18,7 @@ use steadfast_store::{Commit, Request, StoreError};
 use super::record::{Records, device};
 use crate::bench::Bench;
 use crate::measure::{Ratio, Role, Side, timed};
+use crate::order::{Turn, overtaken};
 use crate::outcome::{Figure, Limit, Outcome};
 use crate::sample::percentile;
 use crate::scene::disk_folder;
@@ -128,14 +129,17 @@ impl Waits {
         let (path, time) = (folder.path().display().to_string(), milliseconds.to_string());
         let words = || vec!["contend", mode, &path, semaphore, &time];
         let words: Vec<_> = (0..PROCESSES).map(|_| words()).collect();
-        let (mut waits, mut overtaken) = (Vec::new(), 0.0_f64);
+        let (mut waits, mut turns) = (Vec::new(), Vec::new());
         for line in crowd(&bench.itself, &words)? {
-            let (wait, passed) = line.split_once(' ').ok_or("a contender said something else")?;
+            let said: Vec<&str> = line.split(' ').collect();
+            let [wait, asked, served] = said.as_slice() else {
+                return Err("a contender said something else".into());
+            };
             waits.push(wait.parse::<f64>()?);
-            overtaken = overtaken.max(passed.parse()?);
+            turns.push(Turn { asked: asked.parse()?, served: served.parse()? });
         }
         let mean = waits.iter().sum::<f64>() / waits.len().max(1) as f64;
-        Ok(Self { overtaken, mean, p99: percentile(&waits, 99) })
+        Ok(Self { overtaken: overtaken(&turns) as f64, mean, p99: percentile(&waits, 99) })
     }
 }
 
@@ -190,22 +194,18 @@ impl Grants {
         Ok(Self(File::options().read(true).write(true).open(folder.join("grants"))?))
     }
 
-    pub(super) fn now(&self) -> std::io::Result<u64> {
+    /// Counts one, and says how many there were before it.
+    pub(super) fn count(&self) -> std::io::Result<u64> {
         let mut bytes = [0; 8];
         self.0.read_exact_at(&mut bytes, 0)?;
-        Ok(u64::from_ne_bytes(bytes))
-    }
-
-    /// Counts one, and says how many there were between `before` and it.
-    pub(super) fn count(&self, before: u64) -> std::io::Result<u64> {
-        let now = self.now()?;
-        self.0.write_all_at(&(now + 1).to_ne_bytes(), 0)?;
-        Ok(now.saturating_sub(before))
+        let before = u64::from_ne_bytes(bytes);
+        self.0.write_all_at(&(before + 1).to_ne_bytes(), 0)?;
+        Ok(before)
     }
 }
 
-/// `contend MODE FOLDER SEMAPHORE MILLISECONDS`: takes the lock again and again, and says of each wait how long it was and how many others
-/// were served in it.
+/// `contend MODE FOLDER SEMAPHORE MILLISECONDS`: takes the lock again and again, and says of each wait how long it was, when it
+/// began, and how many had been served when it ended.
 pub(super) fn contend(words: &[&str]) -> Result<()> {
     let [mode, folder, semaphore, milliseconds] = words else {
         return Err("contend MODE FOLDER SEMAPHORE MS".into());
@@ -220,7 +220,7 @@ pub(super) fn contend(words: &[&str]) -> Result<()> {
     ready()?;
     let until = Instant::now() + time;
     while Instant::now() < until {
-        let before = grants.now()?;
+        let asked = Turn::now();
         let began = Instant::now();
         let held = match *mode {
             "steadfast" => {
@@ -237,7 +237,7 @@ pub(super) fn contend(words: &[&str]) -> Result<()> {
             }
         };
         let waited = began.elapsed();
-        let passed = grants.count(before)?;
+        let served = grants.count()?;
         let busy = Instant::now() + HOLD;
         while Instant::now() < busy {
             std::hint::spin_loop();
@@ -247,11 +247,11 @@ pub(super) fn contend(words: &[&str]) -> Result<()> {
             None if *mode == "semaphore" => semaphore.unlock()?,
             None => flock.unlock()?,
         }
-        seen.push((waited.as_secs_f64() * 1e6, passed));
+        seen.push((waited.as_secs_f64() * 1e6, asked, served));
     }
     let mut output = std::io::stdout().lock();
-    for (waited, passed) in seen {
-        writeln!(output, "{waited:.1} {passed}")?;
+    for (waited, asked, served) in seen {
+        writeln!(output, "{waited:.1} {asked} {served}")?;
     }
     Ok(())
 }
