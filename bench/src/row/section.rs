@@ -51,10 +51,15 @@ fn width(bench: &Bench) -> Result<Outcome> {
     let records = Records::open(&folder.path().join("ours"))?;
     let (few, many) = (records.define(1, 8)?, records.define(2, 128)?);
     let libxl = Libxl::create(folder.path().join("libxl-json"), 128)?;
+    let row = device(3);
+    let whole = format!("{}{}", row.spec, row.place);
+    let record = Record::create(folder.path(), &document("vm2"), &whole, 128)?;
+    let third = move || Ok(timed(|| record.change("disk3"))?.0);
     let sides = vec![
         Side::new(MANY, Role::Product, Section { records: &records, uuid: many }),
         Side::new(FEW, Role::Floor, Section { records: &records, uuid: few }),
         Side::new(LIBXL, Role::Peer, libxl),
+        Side::new("2 locks, 2 reads, 3 writes", Role::Third, third),
     ];
     let ratios = [
         Ratio { above: MANY, below: FEW, limit: Limit::AtMost(1.2) },
