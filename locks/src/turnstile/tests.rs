@@ -198,3 +198,26 @@ fn tickets_are_where_processes_of_other_versions_look_for_them() {
     let line = format!(":{inode} 1099511627777 1099511627777");
     assert!(std::fs::read_to_string("/proc/locks").unwrap().contains(&line));
 }
+
+#[test]
+fn a_place_that_is_dropped_is_given_up_though_a_fork_still_has_its_descriptor() {
+    let (_folder, path) = place();
+    let mut first = Turnstile::open(&path).unwrap();
+    assert!(first.pass(&note(), Folder::Stays).unwrap());
+    let second = enter(&path);
+    let (reader, writer) = io::pipe().unwrap();
+    // SAFETY: the child makes system calls only.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        drop(writer);
+        let _end = io::Read::read(&mut &reader, &mut [0]);
+        // SAFETY: ends the child without running what belongs to the test harness.
+        unsafe { libc::_exit(0) };
+    }
+    drop((first, second));
+    let passed = Turnstile::open(&path).unwrap().pass(&note(), Folder::Stays);
+    drop((reader, writer));
+    // SAFETY: waits for exactly the child above.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    assert!(passed.unwrap());
+}
