@@ -16,6 +16,9 @@ use crate::userdata::{self, UserdataKey};
 
 /// The database as it was at one instant, without any lock (R2). For list, show, log and check; whoever decides on a change
 /// reads in its [`Section`](crate::Section).
+///
+/// Taken under the fast lock of a domain it is a section that reads: whoever changes that domain holds the same lock until its
+/// commit is answered, so what the snapshot says of the domain stays so until the lock is released.
 pub struct Snapshot<'t> {
     connection: &'t Connection,
 }

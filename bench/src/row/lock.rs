@@ -13,7 +13,6 @@ use steadfast_bench::bare::flock::Flock;
 use steadfast_bench::bare::record::Record;
 use steadfast_bench::bare::semaphore::Semaphore;
 use steadfast_locks::{Fast, Level, LockTable, OwnerNote};
-use steadfast_store::{Commit, Request, StoreError};
 
 use super::record::{Records, device};
 use crate::bench::Bench;
@@ -75,12 +74,11 @@ fn read(bench: &Bench) -> Result<Outcome> {
     let third = move || batch(|| record.read("disk3"));
     let ours = || {
         batch(|| {
+            // Under its fast lock a domain stays as the snapshot says, so that a decision can rest on it.
             let held = records.fast(uuid)?;
-            let request = Request::new(uuid, Commit::Intent).verb("bench").keep(Box::new(held));
-            let read = records.store.section_blocking(request, |section| {
-                Ok::<_, StoreError>(section.device("disk3")?.is_some())
-            })?;
-            if read { Ok(()) } else { Err("the device is not recorded".into()) }
+            let read = records.store.snapshot(|snapshot| snapshot.device(uuid, "disk3"))?;
+            drop(held);
+            if read.is_some() { Ok(()) } else { Err("the device is not recorded".into()) }
         })
     };
     let bare = move || batch(|| ledger.get(3).map(drop));
