@@ -9,6 +9,8 @@ use rusqlite::ffi;
 use rusqlite::{Connection, ErrorCode};
 use uuid::Uuid;
 
+use crate::schema::SCHEMA_VERSION;
+
 /// An error of another crate, shared by every section it failed.
 pub(crate) type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
@@ -41,6 +43,20 @@ pub enum StoreError {
         found: i64,
         /// The newest version this program knows.
         known: i64,
+    },
+    /// An older steadfast wrote this database, and this user may not bring it to the schema of this program. Whoever may opens
+    /// it once. Nothing was changed.
+    #[error("open the store at {}: its schema is version {found}, and it cannot be brought to {known} here", path.display())]
+    OlderSchema {
+        /// The database.
+        path: PathBuf,
+        /// The version it carries.
+        found: i64,
+        /// The version this program reads.
+        known: i64,
+        /// Why it cannot be written.
+        #[source]
+        source: Arc<Self>,
     },
     /// The linked SQLite can corrupt a database in WAL mode (before 3.51.3).
     #[error(
@@ -184,6 +200,21 @@ impl StoreError {
             database.clone_into(path);
         }
         self
+    }
+
+    /// Of a store of an older schema that was to be brought to this one.
+    pub(crate) fn of_older(self, database: &Path, found: i64) -> Self {
+        let is_denied = match &self {
+            Self::ReadOnly { .. } => true,
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            Self::Sqlite(source) => source.sqlite_error_code() == Some(ErrorCode::ReadOnly),
+            _ => false,
+        };
+        if !is_denied {
+            return self;
+        }
+        let (path, known, source) = (database.to_owned(), SCHEMA_VERSION, Arc::new(self));
+        Self::OlderSchema { path, found, known, source }
     }
 
     /// With the place of a connection's database.

@@ -176,7 +176,10 @@ pub(crate) enum Standing {
     /// The version this program writes.
     Current,
     /// An older one, from which `migrate` leads on.
-    Older,
+    Older {
+        /// Which.
+        found: i64,
+    },
 }
 
 /// Reads the version, changes nothing. The application id is asked for only where the version is not the newest: what has that
@@ -188,7 +191,7 @@ pub(crate) fn standing(connection: &Connection, path: &Path) -> Result<Standing,
     }
     check_application(connection, path)?;
     match version {
-        found if (1..SCHEMA_VERSION).contains(&found) => Ok(Standing::Older),
+        found if (1..SCHEMA_VERSION).contains(&found) => Ok(Standing::Older { found }),
         found if found > SCHEMA_VERSION => {
             Err(StoreError::NewerSchema { path: path.to_owned(), found, known: SCHEMA_VERSION })
         }

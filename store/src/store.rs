@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use steadfast_locks::LockTable;
 use uuid::Uuid;
@@ -47,7 +47,8 @@ pub struct StoreOptions {
     pub state_folder: PathBuf,
     /// The folder of the QEMUs' sockets and `alive` files; the store remembers it.
     pub run_folder: PathBuf,
-    /// Never write: the store must exist, and a section fails with [`StoreError::ReadOnly`].
+    /// Never record anything: the store must exist, and a section fails with [`StoreError::ReadOnly`]. A store of an older
+    /// schema is brought to this one all the same, for it cannot be read else.
     pub read_only: bool,
     /// How commits reach the disk.
     pub flush: Flush,
@@ -100,7 +101,7 @@ impl Store {
     /// [`integrity`](Self::integrity) checks.
     ///
     /// # Errors
-    /// Each refusal is an error of its own: a newer schema, another program's database, another run folder, an unsupported file
+    /// Each refusal is an error of its own: a newer schema, an older one that may not be written here, another program's database, another run folder, an unsupported file
     /// system, a read-only folder, a full disk, an SQLite that corrupts. In all of them nothing was changed.
     ///
     /// # Lock order
@@ -125,13 +126,9 @@ impl Store {
             create(&folder, &path, &run_folder, &gate, until)?;
         }
         check_folder(&folder)?;
-        let mut connection = connect(&path, access)?;
-        if schema::standing(&connection, &path)? == Standing::Older {
-            if access == Access::Read {
-                return Err(StoreError::ReadOnly { path });
-            }
-            let _entered = gate.enter(Uuid::nil(), "migrate", until)?;
-            schema::migrate(&mut connection)?;
+        let connection = connect(&path, access)?;
+        if let Standing::Older { found } = schema::standing(&connection, &path)? {
+            renew(&path, &gate, until).map_err(|error| error.of_older(&path, found))?;
         }
         let meta = match meta::load(&connection) {
             Ok(meta) => meta,
@@ -453,6 +450,17 @@ struct Withdrawal(Arc<Slot>);
 impl Drop for Withdrawal {
     fn drop(&mut self) {
         drop(self.0.take());
+    }
+}
+
+/// Brings a store of an older schema to this one, whoever opens it.
+fn renew(path: &Path, gate: &Gate, until: Instant) -> Result<(), StoreError> {
+    let mut connection = connect(path, Access::Write)?;
+    let _entered = gate.enter(Uuid::nil(), "migrate", until)?;
+    // Whoever held the gate before may have done it, and may have been newer.
+    match schema::standing(&connection, path)? {
+        Standing::Older { .. } => schema::migrate(&mut connection),
+        Standing::Current => Ok(()),
     }
 }
 

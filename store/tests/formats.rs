@@ -131,6 +131,22 @@ fn a_store_of_every_version_opens_and_says_what_it_said() {
     prove("a-store-of-every-version-opens", versions.len(), began);
 }
 
+#[test]
+fn who_only_reads_brings_an_older_store_to_this_version() {
+    for (version, statements) in &versions() {
+        let fixture = made_of(statements);
+        let reads = || StoreOptions { read_only: true, ..options_of(&fixture) };
+        let expected =
+            fs::read_to_string(fixtures().join(format!("version-{version}.txt"))).unwrap();
+        for _ in 0..2 {
+            let store = Store::open(reads()).unwrap();
+            assert_eq!(store.snapshot(contents).unwrap(), expected, "version {version}");
+            assert_eq!(store.integrity().unwrap(), [], "version {version}");
+        }
+        assert_eq!(schema(&fixture.database()), newest_schema(), "version {version}");
+    }
+}
+
 fn schema(database: &Path) -> Vec<String> {
     let connection = Connection::open(database).unwrap();
     let mut statement = connection

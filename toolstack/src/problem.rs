@@ -48,6 +48,10 @@ impl From<StoreError> for Error {
             StoreError::NewerSchema { .. } => {
                 (Kind::Environment, Some("use the newer program that wrote it"))
             }
+            StoreError::OlderSchema { .. } => (
+                Kind::Environment,
+                Some("run `steadfast list` once as who owns it, with its folder writable"),
+            ),
             StoreError::OtherRunFolder { .. } => {
                 (Kind::Environment, Some("give the --run folder that this store was made with"))
             }
