@@ -19,7 +19,7 @@ pub(crate) struct Bench {
     pub(crate) until: Instant,
     /// The command, as it is shipped.
     pub(crate) command: PathBuf,
-    /// The bare program that attaches.
+    /// The bare program that attaches, linked as the command is.
     pub(crate) bare_attach: PathBuf,
     /// This program, for rows with several processes.
     pub(crate) itself: PathBuf,

@@ -96,7 +96,7 @@ impl Options {
             quick: self.quick,
             until: Instant::now() + MOST,
             command: self.command.clone(),
-            bare_attach: itself.with_file_name("bare-attach"),
+            bare_attach: self.command.with_file_name("bare-attach"),
             itself,
             guest: self.guest.clone(),
             libvirt: if is_asked { peer() } else { None },

@@ -52,7 +52,7 @@ pub fn main() -> ExitCode {
             let session = Session::new(terms);
             let code = console.end(bug::caught(|| verb::run(verb, &session)));
             // Whoever waits for the answer has it; what the store has to tidy comes after it.
-            drop(session);
+            session.end();
             code
         }
         Parsed::Other(format, outcome) => {

@@ -64,6 +64,15 @@ impl Session {
         answer::reply(outcome, domain, known.as_ref(), done)
     }
 
+    /// Lets the host go. What there is nothing to do for is left to the kernel, which takes the memory and the descriptors of a
+    /// process in one go.
+    pub(crate) fn end(self) {
+        match self.host.get().is_none_or(Host::is_tidy) {
+            true => std::mem::forget(self),
+            false => drop(self),
+        }
+    }
+
     fn host(&self, access: Access, damaged: Damaged) -> Result<&Host, Error> {
         if let Some(host) = self.host.get() {
             return Ok(host);
@@ -77,6 +86,8 @@ impl Session {
         Ok(self.host.get_or_init(|| host))
     }
 
+    /// In a frame of its own: one for the futures of all verbs is large, and a frame is touched page by page when it is entered.
+    #[inline(never)]
     fn run<T>(
         &self,
         access: Access,

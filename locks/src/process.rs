@@ -7,7 +7,9 @@
 pub(crate) mod fork;
 mod pidfd;
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -122,7 +124,16 @@ fn watch_forks() {
 /// # Errors
 /// `/proc` could not be read.
 pub fn boot_id() -> io::Result<String> {
-    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+    let text = read(Path::new("/proc/sys/kernel/random/boot_id"))?;
+    Ok(String::from_utf8_lossy(&text).trim().to_owned())
+}
+
+/// The text of a short file of `/proc`, which says no size: into room for all of it, or each part of it is a call of its own.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::with_capacity(1024);
+    // Beyond what a short file has.
+    File::open(path)?.take(1 << 16).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// The three fields of `/proc/PID/stat` that matter here.
@@ -134,7 +145,7 @@ struct Stat {
 
 impl Stat {
     fn read(pid: u32) -> io::Result<Option<Self>> {
-        let text = match std::fs::read(format!("/proc/{pid}/stat")) {
+        let text = match read(Path::new(&format!("/proc/{pid}/stat"))) {
             Ok(text) => text,
             // ESRCH: it ended between open and read.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

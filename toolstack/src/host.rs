@@ -135,6 +135,12 @@ impl Host {
         Ok(Self(Arc::new(Shared { folders, locks, launcher, qemu, boot, store, broken })))
     }
 
+    /// Whether nothing is under way and the store has nothing to tidy, so that a process may as well end without dropping the host.
+    #[must_use]
+    pub fn is_tidy(&self) -> bool {
+        self.0.store.as_ref().is_none_or(Store::is_tidy)
+    }
+
     pub(crate) fn operation(
         &self,
         verb: &'static str,

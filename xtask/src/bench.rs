@@ -61,13 +61,24 @@ fn folder_in(parent: &Path) -> Result<TempDir> {
     Ok(folder)
 }
 
-/// The command and the bench's own program, as they are shipped; the bench's other one is beside it. In one go: each is linked as a
-/// whole, by one processor.
+/// The command and the bench's own program, as they are shipped. The program that the command is compared with is linked as the
+/// command is, and beside it; the bench itself finds libvirt's library at run time, which a program without a loader can't.
 fn programs() -> Result<(PathBuf, PathBuf)> {
-    let arguments = ["build", "--quiet", "--profile", "shipped", "--message-format"];
-    let mut cargo = step::cargo(&arguments);
-    cargo.args(["json-render-diagnostics", "--package", "steadfast-cli"]);
-    cargo.args(["--package", "steadfast-bench"]);
+    let bench = ["--package", "steadfast-bench", "--bin"];
+    let command = built(
+        step::cargo(&["ship"]).args(bench).args(["bare-attach", "--bin", "steadfast"]),
+        "steadfast",
+    )?;
+    let program = built(
+        step::cargo(&["build", "--profile", "shipped"]).args(bench).arg("steadfast-bench"),
+        "steadfast-bench",
+    )?;
+    Ok((command, program))
+}
+
+/// Builds, and gives the path of the program of this name, as cargo says it.
+fn built(cargo: &mut Command, name: &str) -> Result<PathBuf> {
+    cargo.args(["--quiet", "--message-format", "json-render-diagnostics"]);
     let output = cargo.stderr(std::process::Stdio::inherit()).output()?;
     if !output.status.success() {
         return Err(Stop::failed("the command and the bench can't be built"));
@@ -75,12 +86,9 @@ fn programs() -> Result<(PathBuf, PathBuf)> {
     let text = String::from_utf8_lossy(&output.stdout);
     let messages: Vec<Value> =
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let built = |name: &str| {
-        messages
-            .iter()
-            .filter(|message| message["target"]["name"] == name)
-            .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-            .ok_or_else(|| Stop::failed(format!("cargo built no executable named {name}")))
-    };
-    Ok((built("steadfast")?, built("steadfast-bench")?))
+    messages
+        .iter()
+        .filter(|message| message["target"]["name"] == name)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .ok_or_else(|| Stop::failed(format!("cargo built no executable named {name}")))
 }
