@@ -201,7 +201,7 @@ impl<P: Platform> Session<'_, P> {
                     let view = View::all().probed().durable();
                     let dead = self
                         .fast(domain, view, move |tx| {
-                            tx.same(generation)?;
+                            tx.running(generation)?;
                             Ok::<_, Conflict<P::Spec>>(tx.settle_dead())
                         })
                         .await?;

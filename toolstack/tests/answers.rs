@@ -1,10 +1,24 @@
 //! What the verbs say of a domain that runs, or would not: the reason, the next step, nothing that is not so.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
-use std::path::Path;
+use std::{
+    future::{Future, poll_fn},
+    path::Path,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
 
 use serde_json::json;
-use steadfast::{Boot, Error, Host, Kind, Options, Outcome, Plan, Replace, Request};
+use steadfast::{
+    Boot, Door, Error, Host, Kind, Options, Outcome, Plan, Press, Progress, Repair, Replace,
+    Request,
+};
+use steadfast_locks::{LockTable, OwnerNote};
 
 async fn host(folders: &Path) -> Host {
     Host::open(Options::new(folders.join("s"), folders.join("r"))).await.unwrap()
@@ -134,6 +148,47 @@ async fn two_destroys_at_once_both_succeed() {
 }
 
 #[tokio::test]
+async fn a_start_that_waited_behind_the_mark_of_a_stop_does_not_say_that_it_runs() {
+    let folders = tempfile::tempdir_in("/tmp").unwrap();
+    let host = host(folders.path()).await;
+    let document = json!({"name": "vm", "accel": "tcg", "memory": "64M"});
+    let uuid = host.define(document, Replace::Refuse, &needed()).await.unwrap().uuid.unwrap();
+    let first = host.start("vm", Boot::Paused, &needed()).await.unwrap().generation;
+    let fast = folders.path().join("s/locks").join(uuid.to_string());
+    let note = OwnerNote::new("vm", "test", "section");
+    let held = LockTable::new().try_acquire(&fast, "fast", note).unwrap().unwrap();
+    let marks = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&marks);
+    let request = Request {
+        timeout: Some(Duration::ZERO),
+        progress: Some(Arc::new(move |progress| {
+            told.fetch_or(progress == Progress::Stage("intent"), Ordering::Relaxed);
+        })),
+        ..Request::default()
+    };
+    let needed = needed();
+    let mut stop = pin!(host.stop("vm", &request));
+    poll_fn(|context| {
+        assert!(stop.as_mut().poll(context).is_pending());
+        if marks.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    // It finds the domain running, and waits for the section that says whether it does.
+    let mut start = pin!(host.start("vm", Boot::Paused, &needed));
+    poll_fn(|context| {
+        assert!(start.as_mut().poll(context).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+    drop(held);
+    let (stopped, started) = tokio::join!(stop, start);
+    assert_eq!(stopped.unwrap().worst(), None);
+    let started = started.unwrap();
+    assert!(started.changed && started.generation > first, "{started:?}");
+    host.destroy("vm", &needed).await.unwrap();
+}
+
+#[tokio::test]
 async fn of_a_plan_of_best_effort_what_conflicts_is_told_and_the_rest_is_one_change() {
     let folders = tempfile::tempdir_in("/tmp").unwrap();
     let host = host(folders.path()).await;
@@ -176,4 +231,25 @@ async fn a_folder_of_which_the_removal_was_cut_off_goes_with_the_first_change_an
     let started = host.start("vm", Boot::Paused, &Request::default()).await.unwrap();
     assert_eq!(started.generation, Some(61));
     host.destroy("vm", &Request::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_verb_takes_little_of_the_stack_of_its_caller() {
+    let folders = tempfile::tempdir_in("/tmp").unwrap();
+    let host = host(folders.path()).await;
+    let request = Request::default();
+    let sizes = [
+        ("define", size_of_val(&host.define(json!({}), Replace::Refuse, &request))),
+        ("undefine", size_of_val(&host.undefine("vm", &request))),
+        ("start", size_of_val(&host.start("vm", Boot::Run, &request))),
+        ("resume", size_of_val(&host.resume("vm", &request))),
+        ("stop", size_of_val(&host.stop("vm", &request))),
+        ("destroy", size_of_val(&host.destroy("vm", &request))),
+        ("attach", size_of_val(&host.attach("vm", Vec::new(), Plan::Whole, &request))),
+        ("detach", size_of_val(&host.detach("vm", Vec::new(), Press::Wait, &request))),
+        ("media", size_of_val(&host.media("vm", "cd", None, None, Door::Ask, &request))),
+        ("wait", size_of_val(&host.wait("vm", None, &request))),
+        ("check", size_of_val(&host.check(&[], Repair::No, &request))),
+    ];
+    assert!(sizes.iter().all(|(_, size)| *size <= 8192), "{sizes:?}");
 }
