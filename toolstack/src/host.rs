@@ -392,8 +392,10 @@ impl Ran<'_> {
 }
 
 /// Runs one protocol verb in a scope of its own, so that debug builds see a second session in the same task.
+///
+/// In a box: its states take kilobytes, and whoever calls a verb from many places has them on the stack for each.
 pub(crate) async fn in_scope<T>(future: impl Future<Output = T>) -> T {
-    lockdep::scope(future).await
+    lockdep::scope(Box::pin(future)).await
 }
 
 pub(crate) fn session(operation: &Operation) -> Session<'_, Operation> {
