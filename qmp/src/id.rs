@@ -5,13 +5,16 @@ use std::fmt;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// The ids of one connection: its nonce and a counter (R11), as short as may be, for QEMU 7.2 reads a command byte by byte.
+/// The ids of one connection: a nonce and a counter (R11), as short as may be, for QEMU 7.2 reads a command byte by byte.
 ///
-/// The nonce comes from the kernel for each connection, so that not even a forked child of this
-/// process draws the same one by rule. One in 60 million draws is that of another connection; that
-/// does harm only where that one's reply is still on its way, and those all come before the first
-/// answer of this one.
+/// The answer to the first command is the fence, so its id is long. The nonce comes from the kernel for each connection, so
+/// that not even a forked child of this process draws the same one by rule. One in 60 million draws is that of another
+/// connection; that does harm only where that one's reply is still on its way.
+///
+/// Replies to earlier clients all come before that answer: QEMU executes what a socket was sent in order. So of the nonce
+/// one digit is enough for the commands of callers; it is no beginning of the long id.
 pub(crate) struct Ids {
+    first: String,
     nonce: String,
 }
 
@@ -31,16 +34,31 @@ impl Ids {
     pub(crate) fn new() -> Self {
         // As many different ones as have exactly that many digits.
         let least = u128::from(RADIX).pow(NONCE - 1);
-        let drawn = Uuid::new_v4().as_u128() % (least * u128::from(RADIX - 1));
-        Self { nonce: digits(least + drawn) }
+        let drawn = least + Uuid::new_v4().as_u128() % (least * u128::from(RADIX - 1));
+        let one = (drawn / least + 1) % u128::from(RADIX);
+        Self {
+            first: format!("{}{}", digits(drawn), digits(CAPABILITIES.0.into())),
+            nonce: digits(one),
+        }
     }
 
     pub(crate) fn text(&self, id: CommandId) -> String {
-        format!("{}{}", self.nonce, digits(id.0.into()))
+        match id {
+            CAPABILITIES => self.first.clone(),
+            CommandId(number) => format!("{}{}", self.nonce, digits(number.into())),
+        }
+    }
+
+    /// Whether a reply with this id is the first answer.
+    pub(crate) fn is_first(&self, id: Option<&Value>) -> bool {
+        id.and_then(Value::as_str) == Some(&self.first)
     }
 
     /// The command that a reply with this id is for; `None` where the id is not one of ours.
     pub(crate) fn command(&self, id: Option<&Value>) -> Option<CommandId> {
+        if self.is_first(id) {
+            return Some(CAPABILITIES);
+        }
         let text = id?.as_str()?;
         let counter = text.strip_prefix(self.nonce.as_str())?;
         let command = CommandId(u64::from_str_radix(counter, RADIX).ok()?);
@@ -74,20 +92,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_of_another_connection_is_never_ours() {
-        let (ours, theirs) = (Ids::new(), Ids::new());
+    fn an_id_that_we_did_not_give_is_never_ours() {
+        let ours = Ids::new();
         let id = CommandId(7);
         assert_eq!(ours.command(Some(&ours.text(id).into())), Some(id));
-        assert_eq!(ours.command(Some(&theirs.text(id).into())), None);
         assert_eq!(ours.command(None), None);
         for forged in ["-7", "+7", "07", "7 ", "", "77", "3w5e11264sgsg"] {
             let text = format!("{}{forged}", ours.nonce);
             assert_ne!(ours.command(Some(&json!(text))), Some(id), "{forged}");
         }
         assert_eq!(ours.text(CommandId(u64::MAX)), format!("{}3w5e11264sgsf", ours.nonce));
-        assert_eq!(ours.command(Some(&json!(ours.text(CommandId(46)).to_uppercase()))), None);
+        assert_eq!(ours.command(Some(&json!(format!("{}A", ours.nonce)))), None);
+        assert_eq!(ours.command(Some(&json!(format!("{}0", ours.nonce)))), None);
         for other in [json!(7), json!(null), json!(["x"]), json!(ours.nonce)] {
             assert_eq!(ours.command(Some(&other)), None);
+        }
+    }
+
+    #[test]
+    fn the_first_answer_is_told_from_those_to_the_first_and_later_commands_of_others() {
+        for _ in 0..1000 {
+            let (ours, theirs) = (Ids::new(), Ids::new());
+            assert!(ours.is_first(Some(&ours.text(CAPABILITIES).into())));
+            assert_eq!(ours.text(CAPABILITIES).len(), 6);
+            assert_eq!(ours.command(Some(&ours.text(CAPABILITIES).into())), Some(CAPABILITIES));
+            for id in [CAPABILITIES, CommandId(1), CommandId(46)] {
+                assert!(!ours.is_first(Some(&theirs.text(id).into())));
+            }
+            assert!(!ours.first.starts_with(&ours.nonce));
+            assert_eq!(ours.nonce.len(), 1);
         }
     }
 }

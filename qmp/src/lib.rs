@@ -13,9 +13,9 @@
 //! ```
 //!
 //! So [`Monitor::connect`] is the fence: when it has returned, a query tells the truth about
-//! commands of dead clients. QEMU hands the pending reply of a dead client to the next one, which is
-//! why every id carries the nonce of its connection and replies with other ids are skipped and
-//! counted ([`Monitor::foreign_replies`]).
+//! commands of dead clients. QEMU hands the pending reply of a dead client to the next one, before
+//! that answer, which is why every id carries a nonce of its connection, that of the first command a
+//! long one, and replies with other ids are skipped and counted ([`Monitor::foreign_replies`]).
 //!
 //! # Who owns a command
 //! Until its first byte is handed to the kernel a command belongs to the future that executes it:
