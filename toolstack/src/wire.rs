@@ -116,7 +116,13 @@ impl Wire {
                 replies.push(Some(Reply::Refused(refusal.clone())));
                 continue;
             }
-            match self.messages(command) {
+            let before = at.checked_sub(1).map(|before| &commands[before]);
+            if commands.get(at + 1).is_some_and(|next| ejects(command, next).is_some()) {
+                // The next one's message does both.
+                replies.push(None);
+                continue;
+            }
+            match self.messages(command, before.and_then(|before| ejects(before, command))) {
                 Ok(messages) => {
                     replies.push(None);
                     for (Message { action, decides }, message) in messages {
@@ -164,9 +170,10 @@ impl Wire {
     fn messages(
         &self,
         command: &Command<Thing>,
+        ejects: Option<Door>,
     ) -> Result<Vec<(Message, steadfast_qmp::Command)>, String> {
         let mut messages = Vec::new();
-        for told in actions(command)? {
+        for told in ejects.map_or_else(|| actions(command), |door| Ok(eject(command, door)))? {
             if told.set().is_some_and(|set| self.released.contains(&set)) {
                 continue;
             }
@@ -401,7 +408,7 @@ pub(crate) fn actions(command: &Command<Thing>) -> Result<Vec<Message>, String> 
         device::plug(spec, serial, Some(medium), &command.place).map_err(|error| error.to_string())
     };
     let qmp = |command, arguments| vec![decides(Action::Qmp { command, arguments })];
-    let id = alias.map_or_else(|| spec.qemu_id(serial), |alias| alias.device.clone());
+    let id = qemu_id(command);
     let kinds = command.spec.layer_kinds();
     Ok(match command.step {
         Step::AddLayer(OWN) => {
@@ -454,6 +461,29 @@ pub(crate) fn actions(command: &Command<Thing>) -> Result<Vec<Message>, String> 
     })
 }
 
+/// How the tray opens where the second of these takes out what is in the drive that the first opens.
+fn ejects(first: &Command<Thing>, second: &Command<Thing>) -> Option<Door> {
+    match (first.step, second.step) {
+        (Step::OpenTray(door), Step::TakeMedium) if first.serial == second.serial => Some(door),
+        _ => None,
+    }
+}
+
+/// Both in one command of fewer bytes. Refused where the guest keeps the door shut, having asked it.
+fn eject(command: &Command<Thing>, door: Door) -> Vec<Message> {
+    let mut arguments = json!({ "id": qemu_id(command) });
+    if door == Door::Force {
+        arguments["force"] = true.into();
+    }
+    vec![decides(Action::Qmp { command: "eject", arguments })]
+}
+
+/// What QEMU calls the device.
+fn qemu_id(command: &Command<Thing>) -> String {
+    let alias = command.spec.alias().map(|alias| alias.device.clone());
+    alias.unwrap_or_else(|| command.spec.spec().qemu_id(device::Serial(command.serial.0)))
+}
+
 /// Whether its image came in a set with its serial for a number.
 fn has_own_image(command: &Command<Thing>) -> bool {
     let is_named_so = command.spec.alias().is_none_or(|alias| alias.layers.is_none());
@@ -485,4 +515,31 @@ pub(crate) fn open_image(path: &Path, access: Access) -> io::Result<File> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file or block device"));
     }
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_a_drive(serial: u64, step: Step) -> Command<Thing> {
+        let (serial, medium) = (Serial(serial), Serial(serial));
+        let spec = device::Spec::from_json(&json!({"class": "cdrom", "file": null}), "cd0");
+        let spec = Thing::new(spec.unwrap());
+        Command { step, serial, medium, spec, place: device::Place::Scsi(0) }
+    }
+
+    #[test]
+    fn a_tray_that_is_opened_to_be_emptied_is_asked_for_both_at_once_as_hard_as_the_verb_asks() {
+        let take = of_a_drive(7, Step::TakeMedium);
+        for (door, said) in
+            [(Door::Ask, json!({"id": "sf7"})), (Door::Force, json!({"id": "sf7", "force": true}))]
+        {
+            let open = of_a_drive(7, Step::OpenTray(door));
+            assert_eq!(ejects(&open, &take), Some(door));
+            let [Message { action, decides: true }] = &eject(&take, door)[..] else { panic!() };
+            assert_eq!(action.command(), ("eject", said));
+            assert_eq!(ejects(&of_a_drive(8, Step::OpenTray(door)), &take), None);
+            assert_eq!(ejects(&open, &of_a_drive(7, Step::PutMedium)), None);
+        }
+    }
 }

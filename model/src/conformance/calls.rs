@@ -141,6 +141,16 @@ impl<S: Side> Player<S> {
         let steps = [Step::PutMedium, Step::PutMedium, Step::CloseTray];
         let _ = recorder.tell(&mut session, steps.map(|step| command(&drive, step)).into()).await;
         let _ = recorder.look(&mut session, &About::All).await;
+        for door in [Door::Ask, Door::Force] {
+            let steps = [Step::OpenTray(door), Step::TakeMedium];
+            let told = steps.map(|step| command(&drive, step)).into();
+            let _ = recorder.tell(&mut session, told).await;
+            let _ = recorder.look(&mut session, &About::All).await;
+            let steps = [Step::PutMedium, Step::CloseTray];
+            let told = steps.map(|step| command(&drive, step)).into();
+            let _ = recorder.tell(&mut session, told).await;
+        }
+        let _ = recorder.look(&mut session, &About::All).await;
         for signal in [Signal::Pause, Signal::Pause, Signal::Resume, Signal::Resume] {
             let _ = recorder.signal(&mut session, signal).await;
         }
