@@ -141,12 +141,9 @@ impl<S: Side> Player<S> {
         let steps = [Step::PutMedium, Step::PutMedium, Step::CloseTray];
         let _ = recorder.tell(&mut session, steps.map(|step| command(&drive, step)).into()).await;
         let _ = recorder.look(&mut session, &About::All).await;
+        // In one go: a guest that boots may shut the tray at any time.
         for door in [Door::Ask, Door::Force] {
-            let steps = [Step::OpenTray(door), Step::TakeMedium];
-            let told = steps.map(|step| command(&drive, step)).into();
-            let _ = recorder.tell(&mut session, told).await;
-            let _ = recorder.look(&mut session, &About::All).await;
-            let steps = [Step::PutMedium, Step::CloseTray];
+            let steps = [Step::OpenTray(door), Step::TakeMedium, Step::PutMedium, Step::CloseTray];
             let told = steps.map(|step| command(&drive, step)).into();
             let _ = recorder.tell(&mut session, told).await;
         }
