@@ -35,7 +35,7 @@ const BATCH: usize = 128;
 /// Above, a caller had better not stand still for a flush, and one flush had better serve many.
 const LONG_FLUSH: Duration = Duration::from_millis(1);
 /// A part of the time of a flush, for which its next one waits for those whom the last one served.
-const GATHERING: u32 = 16;
+const GATHERING: u32 = 8;
 
 /// What all who may lead share.
 pub(crate) struct Shared {
@@ -119,13 +119,12 @@ impl Shared {
         }
     }
 
-    /// With a long flush, those whom the last one served come again together: the next one waits for them a little.
+    /// With a long flush, those whom the last one served come again together, and those who came meanwhile wait already: the
+    /// next one waits a little for all of them, else two crowds would take turns with one flush each.
     fn gather(&self) {
-        let engine = self.engine.lock();
-        let (count, flush) = (engine.served, engine.flush_time);
-        drop(engine);
-        if flush > LONG_FLUSH && count > 1 {
-            self.queue.gather(count, Monotonic::now() + flush / GATHERING);
+        let flush = self.engine.lock().flush_time;
+        if flush > LONG_FLUSH {
+            self.queue.gather(Monotonic::now() + flush / GATHERING);
         }
     }
 }
@@ -151,8 +150,6 @@ pub(crate) struct Engine {
     is_log_named: bool,
     /// A flush of the log failed, and it was not written again since.
     is_log_doubtful: bool,
-    /// How many the last batch served.
-    served: usize,
     /// How long the last flush took.
     flush_time: Duration,
 }
@@ -168,7 +165,7 @@ impl Engine {
         let slots = shared.queue.take(limit);
         let batch = self.transact(shared, &slots);
         drop(entered);
-        self.served = batch.jobs.len();
+        shared.queue.expect_back(batch.jobs.len(), BATCH);
         for job in batch.jobs {
             job.settle(batch.verdict.clone());
         }

@@ -222,8 +222,10 @@ struct State {
     slots: VecDeque<Arc<Slot>>,
     leader: Leader,
     is_tending_due: bool,
-    /// As many sections as the thread waits for.
-    gathering: Option<usize>,
+    /// As many sections as may be there soon: those served last, and those who waited meanwhile.
+    expected: usize,
+    /// The thread waits for so many.
+    is_gathering: bool,
     is_closed: bool,
 }
 
@@ -248,7 +250,8 @@ impl Queue {
             slots: VecDeque::new(),
             leader: Leader::Nobody,
             is_tending_due: false,
-            gathering: None,
+            expected: 0,
+            is_gathering: false,
             is_closed: false,
         };
         Self { state: Mutex::new(state), changed: Condvar::new() }
@@ -261,7 +264,7 @@ impl Queue {
         let is_first = state.slots.is_empty();
         state.slots.push_back(slot.clone());
         if state.leader != Leader::Nobody {
-            if state.gathering.is_some_and(|wanted| state.slots.len() >= wanted) {
+            if state.is_gathering && state.slots.len() >= state.expected {
                 self.changed.notify_one();
             }
             return Queued::Wait;
@@ -300,16 +303,23 @@ impl Queue {
         lead(&mut self.state.lock())
     }
 
-    /// Waits, while it leads, until `count` sections are there or a time has come.
-    pub(crate) fn gather(&self, count: usize, until: Instant) {
+    /// So many are about to be answered and may come again, beside those who wait; of them at most `limit` matter.
+    pub(crate) fn expect_back(&self, served: usize, limit: usize) {
         let mut state = self.state.lock();
-        state.gathering = Some(count);
-        while state.slots.len() < count && !state.is_closed {
+        let waiting = state.slots.iter().filter(|slot| slot.is_waiting()).count();
+        state.expected = limit.min(served + waiting);
+    }
+
+    /// Waits, while it leads, until all who are expected are there or a time has come.
+    pub(crate) fn gather(&self, until: Instant) {
+        let mut state = self.state.lock();
+        state.is_gathering = true;
+        while state.slots.len() < state.expected && !state.is_closed {
             if self.changed.wait_until(&mut state, until).timed_out() {
                 break;
             }
         }
-        state.gathering = None;
+        state.is_gathering = false;
     }
 
     /// Who leads goes to the gate on its own behalf.
@@ -400,18 +410,29 @@ mod tests {
     }
 
     #[test]
-    fn whoever_gathers_waits_until_as_many_are_there() {
+    fn whoever_gathers_waits_for_those_served_last_beside_those_who_wait() {
         let queue = Queue::new();
         assert!(matches!(queue.push(slot(), true), Queued::Lead(_)));
+        assert_eq!(queue.take(usize::MAX).len(), 1);
+        assert!(matches!(queue.push(slot(), true), Queued::Wait));
+        assert!(matches!(queue.push(slot(), true), Queued::Wait));
+        queue.expect_back(1, 128);
         std::thread::scope(|scope| {
             let gathered = scope.spawn(|| {
-                queue.gather(3, Monotonic::now() + Duration::from_secs(3600));
+                queue.gather(Monotonic::now() + Duration::from_secs(3600));
                 queue.take(usize::MAX).len()
             });
-            assert!(matches!(queue.push(slot(), true), Queued::Wait));
+            while !queue.state.lock().is_gathering && !gathered.is_finished() {
+                std::thread::yield_now();
+            }
             assert!(matches!(queue.push(slot(), true), Queued::Wait));
             assert_eq!(gathered.join().unwrap(), 3);
         });
+        // More than fit are not waited for.
+        assert!(matches!(queue.push(slot(), true), Queued::Wait));
+        queue.expect_back(128, 1);
+        queue.gather(Monotonic::now() + Duration::from_secs(3600));
+        assert_eq!(queue.take(usize::MAX).len(), 1);
     }
 
     #[test]
