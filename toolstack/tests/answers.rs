@@ -18,7 +18,15 @@ use steadfast::{
     Boot, Door, Error, Host, Kind, Options, Outcome, Plan, Press, Progress, Repair, Replace,
     Request,
 };
-use steadfast_locks::{LockTable, OwnerNote};
+use steadfast_locks::{Held, LockTable, OwnerNote};
+use uuid::Uuid;
+
+/// Taken by somebody else: whoever comes to a section of this domain waits.
+fn fast_lock(folders: &Path, domain: Uuid) -> Held {
+    let path = folders.join("s/locks").join(domain.to_string());
+    let note = OwnerNote::new("vm", "test", "section");
+    LockTable::new().try_acquire(&path, "fast", note).unwrap().unwrap()
+}
 
 async fn host(folders: &Path) -> Host {
     Host::open(Options::new(folders.join("s"), folders.join("r"))).await.unwrap()
@@ -136,11 +144,18 @@ async fn two_destroys_at_once_both_succeed() {
     let request = Request::default();
     for boot in [None, Some(Boot::Paused)] {
         let document = json!({"name": "vm", "accel": "tcg", "memory": "64M"});
-        host.define(document, Replace::Refuse, &request).await.unwrap();
+        let defined = host.define(document, Replace::Refuse, &request).await.unwrap();
         if let Some(boot) = boot {
             host.start("vm", boot, &request).await.unwrap();
         }
-        let (one, two) = tokio::join!(host.destroy("vm", &request), host.destroy("vm", &request));
+        // Both have found the domain before either changes it.
+        let held = fast_lock(folders.path(), defined.uuid.unwrap());
+        let mut one = pin!(host.destroy("vm", &request));
+        let mut two = pin!(host.destroy("vm", &request));
+        poll_fn(|context| Poll::Ready(assert!(one.as_mut().poll(context).is_pending()))).await;
+        poll_fn(|context| Poll::Ready(assert!(two.as_mut().poll(context).is_pending()))).await;
+        drop(held);
+        let (one, two) = tokio::join!(one, two);
         assert!(one.unwrap().changed);
         assert_eq!(two.unwrap().worst(), None);
         assert!(host.list().await.unwrap().is_empty());
@@ -154,9 +169,7 @@ async fn a_start_that_waited_behind_the_mark_of_a_stop_does_not_say_that_it_runs
     let document = json!({"name": "vm", "accel": "tcg", "memory": "64M"});
     let uuid = host.define(document, Replace::Refuse, &needed()).await.unwrap().uuid.unwrap();
     let first = host.start("vm", Boot::Paused, &needed()).await.unwrap().generation;
-    let fast = folders.path().join("s/locks").join(uuid.to_string());
-    let note = OwnerNote::new("vm", "test", "section");
-    let held = LockTable::new().try_acquire(&fast, "fast", note).unwrap().unwrap();
+    let held = fast_lock(folders.path(), uuid);
     let marks = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&marks);
     let request = Request {
