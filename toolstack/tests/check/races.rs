@@ -76,13 +76,13 @@ async fn a_row_marked_by_a_dead_process_is_finished_and_one_of_a_living_process_
     assert_eq!(world.host.show("vm").await.unwrap().phase, "defined");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn who_marks_a_row_is_recorded_with_the_mark() {
     let world = World::running(disk()).await;
     let request = request();
     {
-        // On this runtime the verb goes on only where it is polled, and after each poll its section gets time to commit:
-        // so it is caught between the mark and the kill.
+        // The mark is durable, so on this runtime the store's thread writes it, and the verb goes on only where it is polled:
+        // after each poll its section gets time to commit, so it is caught between the mark and the kill.
         let mut destroy = std::pin::pin!(world.host.destroy("vm", &request));
         let is_marked = async || world.host.show("vm").await.unwrap().phase == "dying";
         while !is_marked().await {
