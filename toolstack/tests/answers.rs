@@ -4,7 +4,7 @@
 use std::{
     future::{Future, poll_fn},
     path::Path,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -26,6 +26,15 @@ fn fast_lock(folders: &Path, domain: Uuid) -> Held {
     let path = folders.join("s/locks").join(domain.to_string());
     let note = OwnerNote::new("vm", "test", "section");
     LockTable::new().try_acquire(&path, "fast", note).unwrap().unwrap()
+}
+
+/// Polls a verb once; it waits.
+async fn begun(mut verb: Pin<&mut impl Future>) {
+    poll_fn(|context| {
+        assert!(verb.as_mut().poll(context).is_pending());
+        Poll::Ready(())
+    })
+    .await;
 }
 
 async fn host(folders: &Path) -> Host {
@@ -152,8 +161,8 @@ async fn two_destroys_at_once_both_succeed() {
         let held = fast_lock(folders.path(), defined.uuid.unwrap());
         let mut one = pin!(host.destroy("vm", &request));
         let mut two = pin!(host.destroy("vm", &request));
-        poll_fn(|context| Poll::Ready(assert!(one.as_mut().poll(context).is_pending()))).await;
-        poll_fn(|context| Poll::Ready(assert!(two.as_mut().poll(context).is_pending()))).await;
+        begun(one.as_mut()).await;
+        begun(two.as_mut()).await;
         drop(held);
         let (one, two) = tokio::join!(one, two);
         assert!(one.unwrap().changed);
