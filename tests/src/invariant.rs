@@ -103,10 +103,10 @@ fn missing(device: &Value, now: &Baseline) -> Vec<String> {
 }
 
 /// `show` names each device's QEMU id and its nodes; a netdev or an object is named after the id of the
-/// device it serves, with a suffix.
+/// device it serves, with one letter behind it.
 fn is_described(id: &str, described: &BTreeSet<String>) -> bool {
     described.contains(id)
-        || id.rsplit_once('-').is_some_and(|(front, _)| described.contains(front))
+        || id.strip_suffix(['n', 'o']).is_some_and(|device| described.contains(device))
 }
 
 fn collect_strings(value: &Value, into: &mut BTreeSet<String>) {
