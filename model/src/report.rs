@@ -77,9 +77,16 @@ impl World {
                 is_settled(entry)
                     && matches!(run.verb(), Verb::Media(_, medium, _) if holds(*medium))
             }),
+            // What was added after the verb described a removal is another device, also where the verb, settling, has asked for
+            // the removal that somebody else described of it.
             Came::Removed => {
+                let is_later = |one: &Entry<Gadget>| {
+                    run.drawn.last().is_some_and(|described| one.serial > *described)
+                };
+                let is_asked =
+                    |one: &Entry<Gadget>| run.asked.contains(&one.serial) && !is_later(one);
                 is_of(run, record)
-                    && !(is_there && entry.is_some_and(|one| run.asked.contains(&one.serial)))
+                    && !(is_there && entry.is_some_and(is_asked))
                     && entry.is_none_or(|one| !is_own(run, one))
             }
             Came::Undone => entry.is_none(),
