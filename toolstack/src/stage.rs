@@ -73,8 +73,17 @@ impl Stages {
         Wait { inside: self.enter(stage), stages: self.clone() }
     }
 
-    /// What the verb answers, with the time it took so far.
-    pub(crate) fn tell(&self, answered: Result<Answer, Error>) -> Result<Answer, Error> {
+    /// Runs the verb to its end; the answer or the error has the time it took. In a box, for the states of a verb take
+    /// kilobytes, which would be here and with the caller.
+    pub(crate) fn time(
+        &self,
+        verb: impl Future<Output = Result<Answer, Error>>,
+    ) -> impl Future<Output = Result<Answer, Error>> {
+        let verb = Box::pin(verb);
+        async { self.tell(verb.await) }
+    }
+
+    fn tell(&self, answered: Result<Answer, Error>) -> Result<Answer, Error> {
         self.enter("end");
         let spent = self.0.now.lock().spent.clone();
         match answered {

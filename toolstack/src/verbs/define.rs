@@ -32,45 +32,39 @@ impl Host {
         replace: Replace,
         request: &Request,
     ) -> Result<Answer, Error> {
-        let document = Document::from_json(&document)?;
+        let mut document = Document::from_json(&document)?;
         let stages = Stages::begin("define", document.settings.name.as_ref());
-        stages.tell(self.define_in(&stages, document, replace, request).await)
-    }
-
-    async fn define_in(
-        &self,
-        stages: &Stages,
-        mut document: Document,
-        replace: Replace,
-        request: &Request,
-    ) -> Result<Answer, Error> {
-        let name = document.settings.name.to_string();
-        let uuid = self.uuid_for(&name, document.settings.uuid, replace)?;
-        document.settings.uuid = Some(uuid);
-        let domain = Domain(uuid.as_u128());
-        let known = known(&self.0, domain, request)?;
-        for (id, spec) in &mut document.devices {
-            let like = known.get(id).map(|entry| entry.spec.spec());
-            image::complete(spec, &format!("devices.{id}"), like)?;
-        }
-        image::boot(&document)?;
-        let definition = definition(&document);
-        let recorded = self.0.row(domain)?;
-        if recorded.is_none() && request.if_revision.is_some() {
-            return Err(problem::conflict(&name, &Conflict::Gone));
-        }
-        if let Some(row) = recorded.filter(|_| request.if_needed)
-            && self.is_defined_as(&row, &definition)?
-        {
-            expect(&name, request, row.revision)?;
-            return Ok(unchanged(Some(&name), Some(uuid), Some(row.revision)));
-        }
-        let operation = self.operation_in(stages, &name, request, 10);
-        let mut session = session(&operation);
-        in_scope(session.define(domain, definition, replace, terms(request)))
+        stages
+            .time(async {
+                let name = document.settings.name.to_string();
+                let uuid = self.uuid_for(&name, document.settings.uuid, replace)?;
+                document.settings.uuid = Some(uuid);
+                let domain = Domain(uuid.as_u128());
+                let known = known(&self.0, domain, request)?;
+                for (id, spec) in &mut document.devices {
+                    let like = known.get(id).map(|entry| entry.spec.spec());
+                    image::complete(spec, &format!("devices.{id}"), like)?;
+                }
+                image::boot(&document)?;
+                let definition = definition(&document);
+                let recorded = self.0.row(domain)?;
+                if recorded.is_none() && request.if_revision.is_some() {
+                    return Err(problem::conflict(&name, &Conflict::Gone));
+                }
+                if let Some(row) = recorded.filter(|_| request.if_needed)
+                    && self.is_defined_as(&row, &definition)?
+                {
+                    expect(&name, request, row.revision)?;
+                    return Ok(unchanged(Some(&name), Some(uuid), Some(row.revision)));
+                }
+                let operation = self.operation_in(&stages, &name, request, 10);
+                let mut session = session(&operation);
+                in_scope(session.define(domain, definition, replace, terms(request)))
+                    .await
+                    .map_err(|error| problem::of(&operation, error))?;
+                Ok(Ran { operation: &operation, uuid }.answer(None, Vec::new()))
+            })
             .await
-            .map_err(|error| problem::of(&operation, error))?;
-        Ok(Ran { operation: &operation, uuid }.answer(None, Vec::new()))
     }
 
     /// The uuid of the domain that a document is about: its own, else that of the domain which has the name.
@@ -119,28 +113,23 @@ impl Host {
     /// Forgotten or not.
     pub async fn undefine(&self, domain: &str, request: &Request) -> Result<Answer, Error> {
         let stages = Stages::begin("undefine", domain);
-        stages.tell(self.undefine_in(&stages, domain, request).await)
-    }
-
-    async fn undefine_in(
-        &self,
-        stages: &Stages,
-        domain: &str,
-        request: &Request,
-    ) -> Result<Answer, Error> {
-        let (id, row) = match self.find(domain) {
-            Ok(found) => found,
-            Err(error) => return gone_already(domain, request, error),
-        };
-        let operation = self.operation_in(stages, &row.name, request, 30).on(&row);
-        let mut session = session(&operation);
-        match in_scope(session.undefine(id, terms(request))).await {
-            Ok(()) => {
-                sweep_of(&self.0, id).map_err(|error| operation.in_doubt(error))?;
-                Ok(Ran { operation: &operation, uuid: row.uuid }.answer(None, Vec::new()))
-            }
-            Err(error) => gone_already(domain, request, problem::of(&operation, error)),
-        }
+        stages
+            .time(async {
+                let (id, row) = match self.find(domain) {
+                    Ok(found) => found,
+                    Err(error) => return gone_already(domain, request, error),
+                };
+                let operation = self.operation_in(&stages, &row.name, request, 30).on(&row);
+                let mut session = session(&operation);
+                match in_scope(session.undefine(id, terms(request))).await {
+                    Ok(()) => {
+                        sweep_of(&self.0, id).map_err(|error| operation.in_doubt(error))?;
+                        Ok(Ran { operation: &operation, uuid: row.uuid }.answer(None, Vec::new()))
+                    }
+                    Err(error) => gone_already(domain, request, problem::of(&operation, error)),
+                }
+            })
+            .await
     }
 }
 

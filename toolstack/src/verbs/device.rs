@@ -74,45 +74,38 @@ impl Host {
         request: &Request,
     ) -> Result<Answer, Error> {
         let stages = Stages::begin("attach", domain);
-        stages.tell(self.attach_in(&stages, domain, devices, plan, request).await)
-    }
-
-    async fn attach_in(
-        &self,
-        stages: &Stages,
-        domain: &str,
-        devices: Vec<(String, Value)>,
-        plan: Plan,
-        request: &Request,
-    ) -> Result<Answer, Error> {
-        let (id, row) = self.find(domain)?;
-        let mut wanted = Vec::new();
-        let (now, recorded) = match request.if_needed {
-            true => self.0.whole(id)?,
-            false => (None, Entries::new()),
-        };
-        let names = device_ids(devices.iter().map(|(name, _)| name.as_str()))?;
-        for (name, (_, document)) in names.into_iter().zip(devices) {
-            let mut spec = Spec::from_json(&document, name.as_str())?;
-            spec.check_attachable(name.as_str())?;
-            let like = recorded.get(&name).map(|entry| entry.spec.spec());
-            image::complete(&mut spec, name.as_str(), like)?;
-            wanted.push((name, Thing::new(spec)));
-        }
-        let ids: Vec<_> = wanted.iter().map(|(name, _)| name.clone()).collect();
-        if let Some(now) = now.filter(|_| is_present(&recorded, &wanted))
-            && let Some(answer) = self.attached_already(&now, &ids, request)?
-        {
-            return Ok(answer);
-        }
-        let operation = self.operation_in(stages, &row.name, request, 30).on(&row);
-        let mut session = session(&operation);
-        let ended = in_scope(session.attach(id, wanted, plan, terms(request))).await;
-        // A plan of one device is that device.
-        if let (Ok([(_, Reached::Conflict(why))]), [_]) = (ended.as_deref(), &*ids) {
-            return Err(problem::conflict(&row.name, why));
-        }
-        self.changed(&operation, (id, row.uuid), &ids, ended)
+        stages
+            .time(async {
+                let (id, row) = self.find(domain)?;
+                let mut wanted = Vec::new();
+                let (now, recorded) = match request.if_needed {
+                    true => self.0.whole(id)?,
+                    false => (None, Entries::new()),
+                };
+                let names = device_ids(devices.iter().map(|(name, _)| name.as_str()))?;
+                for (name, (_, document)) in names.into_iter().zip(devices) {
+                    let mut spec = Spec::from_json(&document, name.as_str())?;
+                    spec.check_attachable(name.as_str())?;
+                    let like = recorded.get(&name).map(|entry| entry.spec.spec());
+                    image::complete(&mut spec, name.as_str(), like)?;
+                    wanted.push((name, Thing::new(spec)));
+                }
+                let ids: Vec<_> = wanted.iter().map(|(name, _)| name.clone()).collect();
+                if let Some(now) = now.filter(|_| is_present(&recorded, &wanted))
+                    && let Some(answer) = self.attached_already(&now, &ids, request)?
+                {
+                    return Ok(answer);
+                }
+                let operation = self.operation_in(&stages, &row.name, request, 30).on(&row);
+                let mut session = session(&operation);
+                let ended = in_scope(session.attach(id, wanted, plan, terms(request))).await;
+                // A plan of one device is that device.
+                if let (Ok([(_, Reached::Conflict(why))]), [_]) = (ended.as_deref(), &*ids) {
+                    return Err(problem::conflict(&row.name, why));
+                }
+                self.changed(&operation, (id, row.uuid), &ids, ended)
+            })
+            .await
     }
 
     /// The answer where QEMU has all of it and runs: nothing is begun, so there is nothing to lock and nobody to ask.
@@ -154,23 +147,16 @@ impl Host {
         request: &Request,
     ) -> Result<Answer, Error> {
         let stages = Stages::begin("detach", domain);
-        stages.tell(self.detach_in(&stages, domain, ids, press, request).await)
-    }
-
-    async fn detach_in(
-        &self,
-        stages: &Stages,
-        domain: &str,
-        ids: Vec<String>,
-        press: Press,
-        request: &Request,
-    ) -> Result<Answer, Error> {
-        let (id, row) = self.find(domain)?;
-        let ids = device_ids(ids.iter().map(String::as_str))?;
-        let operation = self.operation_in(stages, &row.name, request, 30).on(&row);
-        let mut session = session(&operation);
-        let ended = in_scope(session.detach(id, ids.clone(), press, terms(request))).await;
-        self.changed(&operation, (id, row.uuid), &ids, ended)
+        stages
+            .time(async {
+                let (id, row) = self.find(domain)?;
+                let ids = device_ids(ids.iter().map(String::as_str))?;
+                let operation = self.operation_in(&stages, &row.name, request, 30).on(&row);
+                let mut session = session(&operation);
+                let ended = in_scope(session.detach(id, ids.clone(), press, terms(request))).await;
+                self.changed(&operation, (id, row.uuid), &ids, ended)
+            })
+            .await
     }
 
     fn changed(
@@ -212,42 +198,35 @@ impl Host {
         let stages = Stages::begin("media", domain);
         let drive =
             file.map(|file| serde_json::json!({"class": "cdrom", "file": file, "format": format}));
-        stages.tell(self.media_in(&stages, domain, (id, drive), door, request).await)
-    }
-
-    async fn media_in(
-        &self,
-        stages: &Stages,
-        domain: &str,
-        (id, drive): (&str, Option<Value>),
-        door: Door,
-        request: &Request,
-    ) -> Result<Answer, Error> {
-        let (of, row) = self.find(domain)?;
-        let id = device_id(id)?;
-        let medium = match drive {
-            None => None,
-            Some(drive) => {
-                let mut drive = Spec::from_json(&drive, id.as_str())?;
-                image::complete(&mut drive, id.as_str(), None)?;
-                drive.medium().flatten()
-            }
-        };
-        let operation = self.operation_in(stages, &row.name, request, 10).on(&row);
-        let mut session = session(&operation);
-        let swap = Swap { medium, door };
-        let ended = in_scope(session.media(of, id.clone(), swap, terms(request))).await;
-        let mut answer = self.changed(&operation, (of, row.uuid), &[id], ended)?;
-        // A record that said so already was not written.
-        if answer.revision == Some(row.revision) {
-            for ending in &mut answer.results {
-                if ending.outcome == Outcome::Changed {
-                    ending.outcome = Outcome::Unchanged;
+        stages
+            .time(async {
+                let (of, row) = self.find(domain)?;
+                let id = device_id(id)?;
+                let medium = match drive {
+                    None => None,
+                    Some(drive) => {
+                        let mut drive = Spec::from_json(&drive, id.as_str())?;
+                        image::complete(&mut drive, id.as_str(), None)?;
+                        drive.medium().flatten()
+                    }
+                };
+                let operation = self.operation_in(&stages, &row.name, request, 10).on(&row);
+                let mut session = session(&operation);
+                let swap = Swap { medium, door };
+                let ended = in_scope(session.media(of, id.clone(), swap, terms(request))).await;
+                let mut answer = self.changed(&operation, (of, row.uuid), &[id], ended)?;
+                // A record that said so already was not written.
+                if answer.revision == Some(row.revision) {
+                    for ending in &mut answer.results {
+                        if ending.outcome == Outcome::Changed {
+                            ending.outcome = Outcome::Unchanged;
+                        }
+                    }
+                    answer.changed = false;
                 }
-            }
-            answer.changed = false;
-        }
-        Ok(answer)
+                Ok(answer)
+            })
+            .await
     }
 
     /// Waits until nothing is pending on the domain, or on one device of it.
@@ -264,34 +243,30 @@ impl Host {
         request: &Request,
     ) -> Result<Answer, Error> {
         let stages = Stages::begin("wait", domain);
-        stages.tell(self.wait_in(&stages, domain, device, request).await)
-    }
-
-    async fn wait_in(
-        &self,
-        stages: &Stages,
-        domain: &str,
-        device: Option<&str>,
-        request: &Request,
-    ) -> Result<Answer, Error> {
-        let (id, row) = self.find(domain)?;
-        let device = device.map(device_id).transpose()?;
-        expect(&row.name, request, row.revision)?;
-        let operation = self.operation_in(stages, &row.name, request, 60).on(&row);
-        let ran = Ran { operation: &operation, uuid: row.uuid };
-        let mut session = session(&operation);
-        let waited = in_scope(session.wait(id, device))
+        stages
+            .time(async {
+                let (id, row) = self.find(domain)?;
+                let device = device.map(device_id).transpose()?;
+                expect(&row.name, request, row.revision)?;
+                let operation = self.operation_in(&stages, &row.name, request, 60).on(&row);
+                let ran = Ran { operation: &operation, uuid: row.uuid };
+                let mut session = session(&operation);
+                let waited = in_scope(session.wait(id, device))
+                    .await
+                    .map_err(|error| problem::of(&operation, error))?;
+                let pending = match waited {
+                    Waited::Clear => Vec::new(),
+                    Waited::Pending(ids) => ids,
+                };
+                let endings = pending
+                    .iter()
+                    .map(|id| ran.ending(id, steadfast_protocol::Outcome::Pending))
+                    .collect();
+                let mut answer = self.generation_of(&operation, id, ran.answer(None, endings))?;
+                answer.changed = answer.revision != Some(row.revision);
+                Ok(answer)
+            })
             .await
-            .map_err(|error| problem::of(&operation, error))?;
-        let pending = match waited {
-            Waited::Clear => Vec::new(),
-            Waited::Pending(ids) => ids,
-        };
-        let endings =
-            pending.iter().map(|id| ran.ending(id, steadfast_protocol::Outcome::Pending)).collect();
-        let mut answer = self.generation_of(&operation, id, ran.answer(None, endings))?;
-        answer.changed = answer.revision != Some(row.revision);
-        Ok(answer)
     }
 
     /// Reads `CLASS[,KEY=VALUE…]` into a device's document.

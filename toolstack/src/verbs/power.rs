@@ -31,60 +31,58 @@ impl Host {
         request: &Request,
     ) -> Result<Answer, Error> {
         let stages = Stages::begin("start", domain);
-        stages.tell(self.start_in(&stages, domain, boot, request).await)
-    }
-
-    async fn start_in(
-        &self,
-        stages: &Stages,
-        domain: &str,
-        boot: Boot,
-        request: &Request,
-    ) -> Result<Answer, Error> {
-        let (id, row) = self.find(domain)?;
-        let operation = self.operation_in(stages, &row.name, request, 60).on(&row).boot(boot);
-        let ran = Ran { operation: &operation, uuid: row.uuid };
-        let mut session = session(&operation);
-        let started = loop {
-            match in_scope(session.start(id, terms(request))).await {
-                // Another start came first: begun again, this one waits for it as for any owner, and finds what came
-                // of it.
-                Err(Failure::Conflict(Conflict::Phase(Phase::Building))) => {}
-                started => break started,
-            }
-        };
-        match started {
-            Ok(generation) => {
-                let row = self.0.row(id).map_err(|error| operation.in_doubt(error))?;
-                let seen = row.map(|row| self.0.running(&row)).transpose();
-                let seen = seen.map_err(|error| operation.in_doubt(error))?;
-                let mut answer = ran.answer(Some(generation.0), Vec::new());
-                answer.pid = seen.and_then(|(_, pid)| pid);
-                Ok(answer)
-            }
-            Err(Failure::Conflict(Conflict::Phase(Phase::Live))) if request.if_needed => {
-                // The row of before may be older than the start that makes it hold.
-                let row = self.0.row(id)?.unwrap_or(row);
-                expect(&row.name, request, row.revision)?;
-                let mut answer = ran.answer(Some(row.generation), Vec::new());
-                answer.revision = Some(row.revision);
-                answer.pid = self.0.running(&row)?.1;
-                Ok(answer)
-            }
-            Err(Failure::Conflict(runs @ Conflict::Phase(Phase::Live))) => {
-                Err(problem::conflict(&row.name, &runs).hint(HOLDS_ALREADY))
-            }
-            // Of a QEMU that never came there is nothing to quote.
-            Err(Failure::Died) => {
-                let words = operation.learned().last_words.filter(|words| !words.is_empty());
-                let error = problem::verb(&row.name, Failure::Died);
-                Err(match words {
-                    Some(words) => error.because(format!("QEMU's last words: {}", words.trim())),
-                    None => error,
-                })
-            }
-            Err(error) => Err(problem::of(&operation, error)),
-        }
+        stages
+            .time(async {
+                let (id, row) = self.find(domain)?;
+                let operation =
+                    self.operation_in(&stages, &row.name, request, 60).on(&row).boot(boot);
+                let ran = Ran { operation: &operation, uuid: row.uuid };
+                let mut session = session(&operation);
+                let started = loop {
+                    match in_scope(session.start(id, terms(request))).await {
+                        // Another start came first: begun again, this one waits for it as for any owner, and finds what came
+                        // of it.
+                        Err(Failure::Conflict(Conflict::Phase(Phase::Building))) => {}
+                        started => break started,
+                    }
+                };
+                match started {
+                    Ok(generation) => {
+                        let row = self.0.row(id).map_err(|error| operation.in_doubt(error))?;
+                        let seen = row.map(|row| self.0.running(&row)).transpose();
+                        let seen = seen.map_err(|error| operation.in_doubt(error))?;
+                        let mut answer = ran.answer(Some(generation.0), Vec::new());
+                        answer.pid = seen.and_then(|(_, pid)| pid);
+                        Ok(answer)
+                    }
+                    Err(Failure::Conflict(Conflict::Phase(Phase::Live))) if request.if_needed => {
+                        // The row of before may be older than the start that makes it hold.
+                        let row = self.0.row(id)?.unwrap_or(row);
+                        expect(&row.name, request, row.revision)?;
+                        let mut answer = ran.answer(Some(row.generation), Vec::new());
+                        answer.revision = Some(row.revision);
+                        answer.pid = self.0.running(&row)?.1;
+                        Ok(answer)
+                    }
+                    Err(Failure::Conflict(runs @ Conflict::Phase(Phase::Live))) => {
+                        Err(problem::conflict(&row.name, &runs).hint(HOLDS_ALREADY))
+                    }
+                    // Of a QEMU that never came there is nothing to quote.
+                    Err(Failure::Died) => {
+                        let words =
+                            operation.learned().last_words.filter(|words| !words.is_empty());
+                        let error = problem::verb(&row.name, Failure::Died);
+                        Err(match words {
+                            Some(words) => {
+                                error.because(format!("QEMU's last words: {}", words.trim()))
+                            }
+                            None => error,
+                        })
+                    }
+                    Err(error) => Err(problem::of(&operation, error)),
+                }
+            })
+            .await
     }
 
     /// Stops the guest's processors.
@@ -95,8 +93,7 @@ impl Host {
     /// # Cancel safety
     /// Told or not.
     pub async fn pause(&self, domain: &str, request: &Request) -> Result<Answer, Error> {
-        let stages = Stages::begin("pause", domain);
-        stages.tell(self.signal(&stages, domain, Signal::Pause, request).await)
+        self.signal("pause", domain, Signal::Pause, request).await
     }
 
     /// Lets a paused guest go on.
@@ -107,8 +104,7 @@ impl Host {
     /// # Cancel safety
     /// Told or not.
     pub async fn resume(&self, domain: &str, request: &Request) -> Result<Answer, Error> {
-        let stages = Stages::begin("resume", domain);
-        stages.tell(self.signal(&stages, domain, Signal::Resume, request).await)
+        self.signal("resume", domain, Signal::Resume, request).await
     }
 
     /// Resets the machine. Removals its guest had not answered come true with it.
@@ -119,29 +115,33 @@ impl Host {
     /// # Cancel safety
     /// Told or not.
     pub async fn reset(&self, domain: &str, request: &Request) -> Result<Answer, Error> {
-        let stages = Stages::begin("reset", domain);
-        stages.tell(self.signal(&stages, domain, Signal::Reset, request).await)
+        self.signal("reset", domain, Signal::Reset, request).await
     }
 
     async fn signal(
         &self,
-        stages: &Stages,
+        verb: &'static str,
         domain: &str,
         signal: Signal,
         request: &Request,
     ) -> Result<Answer, Error> {
-        let (id, row) = self.find(domain)?;
-        let operation = self.operation_in(stages, &row.name, request, 10).on(&row);
-        let mut session = session(&operation);
-        let generation = in_scope(session.signal(id, signal, terms(request)))
+        let stages = Stages::begin(verb, domain);
+        stages
+            .time(async {
+                let (id, row) = self.find(domain)?;
+                let operation = self.operation_in(&stages, &row.name, request, 10).on(&row);
+                let mut session = session(&operation);
+                let generation = in_scope(session.signal(id, signal, terms(request)))
+                    .await
+                    .map_err(|error| problem::of(&operation, error))?;
+                let was_so = operation.was_so();
+                let mut answer = Ran { operation: &operation, uuid: row.uuid }
+                    .answer(Some(generation.0), Vec::new());
+                answer.revision = answer.revision.or(Some(row.revision));
+                answer.changed = !was_so;
+                Ok(answer)
+            })
             .await
-            .map_err(|error| problem::of(&operation, error))?;
-        let was_so = operation.was_so();
-        let mut answer =
-            Ran { operation: &operation, uuid: row.uuid }.answer(Some(generation.0), Vec::new());
-        answer.revision = answer.revision.or(Some(row.revision));
-        answer.changed = !was_so;
-        Ok(answer)
     }
 
     /// Asks the guest to power down, then kills. The record stays.
@@ -153,33 +153,28 @@ impl Host {
     /// Dropped once QEMU was marked to die, any verb on the domain finishes it.
     pub async fn stop(&self, domain: &str, request: &Request) -> Result<Answer, Error> {
         let stages = Stages::begin("stop", domain);
-        stages.tell(self.stop_in(&stages, domain, request).await)
-    }
-
-    async fn stop_in(
-        &self,
-        stages: &Stages,
-        domain: &str,
-        request: &Request,
-    ) -> Result<Answer, Error> {
-        let (id, row) = self.find(domain)?;
-        let operation = self.operation_in(stages, &row.name, request, 30).on(&row);
-        let mut session = session(&operation);
-        match in_scope(session.stop(id, Door::Ask, terms(request))).await {
-            Ok(Ended::AtRest) => {
-                // Another verb may have ended it meanwhile: then this one has an answer, and no section of its own.
-                let now = self.0.row(id).map_err(|error| operation.in_doubt(error))?;
-                let now = now.map(|row| row.revision);
-                let ran = Ran { operation: &operation, uuid: row.uuid };
-                let mut answer = ran.answer(None, Vec::new());
-                answer.revision = answer.revision.or(now);
-                Ok(answer)
-            }
-            Err(Failure::Conflict(rests @ Conflict::Phase(Phase::Defined))) => {
-                Err(problem::conflict(&row.name, &rests).hint(HOLDS_ALREADY))
-            }
-            ended => self.ended(&operation, row.uuid, ended),
-        }
+        stages
+            .time(async {
+                let (id, row) = self.find(domain)?;
+                let operation = self.operation_in(&stages, &row.name, request, 30).on(&row);
+                let mut session = session(&operation);
+                match in_scope(session.stop(id, Door::Ask, terms(request))).await {
+                    Ok(Ended::AtRest) => {
+                        // Another verb may have ended it meanwhile: then this one has an answer, and no section of its own.
+                        let now = self.0.row(id).map_err(|error| operation.in_doubt(error))?;
+                        let now = now.map(|row| row.revision);
+                        let ran = Ran { operation: &operation, uuid: row.uuid };
+                        let mut answer = ran.answer(None, Vec::new());
+                        answer.revision = answer.revision.or(now);
+                        Ok(answer)
+                    }
+                    Err(Failure::Conflict(rests @ Conflict::Phase(Phase::Defined))) => {
+                        Err(problem::conflict(&row.name, &rests).hint(HOLDS_ALREADY))
+                    }
+                    ended => self.ended(&operation, row.uuid, ended),
+                }
+            })
+            .await
     }
 
     /// Kills QEMU, sees it dead, removes the record. Needs no slow lock.
@@ -191,32 +186,27 @@ impl Host {
     /// Dropped once QEMU was marked to die, any verb on the domain finishes it.
     pub async fn destroy(&self, domain: &str, request: &Request) -> Result<Answer, Error> {
         let stages = Stages::begin("destroy", domain);
-        stages.tell(self.destroy_in(&stages, domain, request).await)
-    }
-
-    async fn destroy_in(
-        &self,
-        stages: &Stages,
-        domain: &str,
-        request: &Request,
-    ) -> Result<Answer, Error> {
-        let (id, row) = match self.find(domain) {
-            Ok(found) => found,
-            Err(error) => return gone_already(domain, request, error),
-        };
-        let operation = self.operation_in(stages, &row.name, request, 30).on(&row);
-        let mut session = session(&operation);
-        let ended = in_scope(session.destroy(id, terms(request))).await;
-        if ended.is_ok() {
-            sweep_of(&self.0, id).map_err(|error| operation.in_doubt(error))?;
-        }
-        match ended {
-            // Two at once: it was there when this one began, and it is gone.
-            Err(Failure::Conflict(Conflict::Gone)) if request.if_revision.is_none() => {
-                Ok(unchanged(Some(&row.name), Some(row.uuid), None))
-            }
-            ended => self.ended(&operation, row.uuid, ended),
-        }
+        stages
+            .time(async {
+                let (id, row) = match self.find(domain) {
+                    Ok(found) => found,
+                    Err(error) => return gone_already(domain, request, error),
+                };
+                let operation = self.operation_in(&stages, &row.name, request, 30).on(&row);
+                let mut session = session(&operation);
+                let ended = in_scope(session.destroy(id, terms(request))).await;
+                if ended.is_ok() {
+                    sweep_of(&self.0, id).map_err(|error| operation.in_doubt(error))?;
+                }
+                match ended {
+                    // Two at once: it was there when this one began, and it is gone.
+                    Err(Failure::Conflict(Conflict::Gone)) if request.if_revision.is_none() => {
+                        Ok(unchanged(Some(&row.name), Some(row.uuid), None))
+                    }
+                    ended => self.ended(&operation, row.uuid, ended),
+                }
+            })
+            .await
     }
 
     fn ended(

@@ -53,36 +53,44 @@ impl Host {
 
     async fn userdata(
         &self,
-        stages: &Stages,
+        verb: &'static str,
         domain: &str,
         key: &str,
         value: Option<Vec<u8>>,
         request: &Request,
     ) -> Result<Answer, Error> {
         const LONGEST_KEY: usize = 256;
-        let (of, row) = self.find(domain)?;
-        if key.is_empty() || key.len() > LONGEST_KEY || key.chars().any(char::is_control) {
-            let words = format!("a key has 1 to {LONGEST_KEY} bytes and no control characters");
-            return Err(Error::new(Kind::Invalid, words));
-        }
-        let operation = self.operation_in(stages, &row.name, request, 10);
-        let ran = Ran { operation: &operation, uuid: row.uuid };
-        let current = request.if_revision.is_none_or(|wanted| wanted == row.revision);
-        if request.if_needed && current {
-            let kept = self.0.store()?.snapshot(|snapshot| snapshot.userdata(row.uuid, key))?;
-            if kept == value {
-                let mut answer = ran.answer(None, Vec::new());
-                answer.revision = Some(row.revision);
-                return Ok(answer);
-            }
-        }
-        stages.enter("settle");
-        let changed =
-            operation.write_userdata(of, key.to_owned(), value, request.if_revision).await?;
-        match changed {
-            Some(_) => Ok(ran.answer(None, Vec::new())),
-            None => Err(no_key(&row.name, key)),
-        }
+        let stages = Stages::begin(verb, domain);
+        stages
+            .time(async {
+                let (of, row) = self.find(domain)?;
+                if key.is_empty() || key.len() > LONGEST_KEY || key.chars().any(char::is_control) {
+                    let words =
+                        format!("a key has 1 to {LONGEST_KEY} bytes and no control characters");
+                    return Err(Error::new(Kind::Invalid, words));
+                }
+                let operation = self.operation_in(&stages, &row.name, request, 10);
+                let ran = Ran { operation: &operation, uuid: row.uuid };
+                let current = request.if_revision.is_none_or(|wanted| wanted == row.revision);
+                if request.if_needed && current {
+                    let kept =
+                        self.0.store()?.snapshot(|snapshot| snapshot.userdata(row.uuid, key))?;
+                    if kept == value {
+                        let mut answer = ran.answer(None, Vec::new());
+                        answer.revision = Some(row.revision);
+                        return Ok(answer);
+                    }
+                }
+                stages.enter("settle");
+                let changed = operation
+                    .write_userdata(of, key.to_owned(), value, request.if_revision)
+                    .await?;
+                match changed {
+                    Some(_) => Ok(ran.answer(None, Vec::new())),
+                    None => Err(no_key(&row.name, key)),
+                }
+            })
+            .await
     }
 
     /// Keeps a blob of the domain's under a key. It goes with the domain.
@@ -99,8 +107,7 @@ impl Host {
         value: Vec<u8>,
         request: &Request,
     ) -> Result<Answer, Error> {
-        let stages = Stages::begin("userdata put", domain);
-        stages.tell(self.userdata(&stages, domain, key, Some(value), request).await)
+        self.userdata("userdata put", domain, key, Some(value), request).await
     }
 
     /// Forgets a blob.
@@ -116,8 +123,7 @@ impl Host {
         key: &str,
         request: &Request,
     ) -> Result<Answer, Error> {
-        let stages = Stages::begin("userdata remove", domain);
-        stages.tell(self.userdata(&stages, domain, key, None, request).await)
+        self.userdata("userdata remove", domain, key, None, request).await
     }
 }
 
