@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::outcome::{Figure, Limit, Outcome, Spent, Verdict};
-use crate::sample::{Interval, interval, median, percentile};
+use crate::sample::{Interval, Lots, interval, median, percentile};
 use steadfast_bench::Result;
 
 /// Something that can be done again and again.
@@ -105,9 +105,10 @@ pub(crate) fn compare(
 }
 
 fn interleave(sides: &mut [Side<'_>], amount: Amount, series: &mut [Vec<f64>]) -> Result<()> {
+    // In turn one side would always pay for what the same other one leaves to the disk.
+    let mut lots = Lots::new();
     for repetition in 0..amount.repetitions {
-        for turn in 0..sides.len() {
-            let at = (repetition + turn) % sides.len();
+        for at in lots.order(sides.len()) {
             series[at].push(sides[at].subject.once()?.as_secs_f64() * 1e6);
         }
         if (repetition + 1) % amount.undo_every == 0 || repetition + 1 == amount.repetitions {

@@ -27,18 +27,38 @@ pub(crate) fn percentile(sample: &[f64], hundredth: usize) -> f64 {
     sorted.get(rank - 1).copied().unwrap_or_default()
 }
 
+/// What is drawn by chance, and the same in every run.
+pub(crate) struct Lots(u64);
+
+impl Lots {
+    pub(crate) fn new() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// A number below this one.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound.max(1) as u64) as usize
+    }
+
+    /// All numbers below this one, in some order.
+    pub(crate) fn order(&mut self, count: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..count).collect();
+        for at in (1..count).rev() {
+            order.swap(at, self.below(at + 1));
+        }
+        order
+    }
+}
+
 /// By drawing the sample again and again from itself, the same way every time.
 pub(crate) fn interval(sample: &[f64]) -> Interval {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut draw = |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state % below.max(1) as u64) as usize
-    };
+    let mut lots = Lots::new();
     let medians: Vec<f64> = (0..DRAWS)
         .map(|_| {
-            let drawn: Vec<f64> = sample.iter().map(|_| sample[draw(sample.len())]).collect();
+            let drawn: Vec<f64> = sample.iter().map(|_| sample[lots.below(sample.len())]).collect();
             median(&drawn)
         })
         .collect();
@@ -62,6 +82,20 @@ mod tests {
         assert_eq!(percentile(&[5.0, 1.0, 3.0], 99), 5.0);
         let hundred: Vec<f64> = (1..=100).map(f64::from).collect();
         assert_eq!((percentile(&hundred, 99), percentile(&hundred, 10)), (99.0, 10.0));
+    }
+
+    #[test]
+    fn in_drawn_orders_everybody_comes_after_everybody_else_about_as_often() {
+        let (mut lots, mut after) = (Lots::new(), [[0; 4]; 4]);
+        for _ in 0..400 {
+            let order = lots.order(4);
+            order.windows(2).for_each(|pair| after[pair[0]][pair[1]] += 1);
+        }
+        for (one, row) in after.iter().enumerate() {
+            for (other, times) in row.iter().enumerate() {
+                assert_eq!(*times > 60, one != other, "{after:?}");
+            }
+        }
     }
 
     #[test]

@@ -59,6 +59,13 @@ impl Scene {
         Ok(path)
     }
 
+    /// A copy of the store as it is now, for those who write into it by themselves.
+    pub(crate) fn copy_of_store(&self, name: &str) -> Result<PathBuf> {
+        let copy = self.path(name);
+        self.host.backup_blocking(&copy)?;
+        Ok(copy)
+    }
+
     /// Records a domain with these devices: q35, TCG, 64 MiB, one vCPU.
     pub(crate) fn define(&self, name: &str, devices: Value) -> Result<()> {
         let document = json!({

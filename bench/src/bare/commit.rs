@@ -15,6 +15,19 @@ pub enum Level {
     Full,
 }
 
+impl Level {
+    /// The statement that asks for it.
+    pub fn pragma(self) -> &'static str {
+        match self {
+            Self::Normal => "PRAGMA synchronous = NORMAL",
+            Self::Full => "PRAGMA synchronous = FULL",
+        }
+    }
+}
+
+/// About what a verb records of a device, in bytes.
+pub const RECORD: usize = 700;
+
 /// A table of texts on a connection that stays open.
 pub struct Ledger {
     connection: Connection,
@@ -49,8 +62,7 @@ impl Ledger {
 
     /// Changes an entry, in a transaction of its own.
     pub fn put(&mut self, id: i64, text: &str, level: Level) -> Result<()> {
-        let word = if level == Level::Full { "full" } else { "normal" };
-        self.connection.pragma_update(None, "synchronous", word)?;
+        self.connection.execute_batch(level.pragma())?;
         self.turn += 1;
         self.connection
             .prepare_cached(

@@ -6,6 +6,8 @@ pub mod flock;
 pub mod journal;
 pub mod qmp;
 pub mod record;
+pub mod rows;
+pub mod section;
 #[expect(unsafe_code, reason = "calls that no library wraps")]
 pub mod semaphore;
 pub mod verb;

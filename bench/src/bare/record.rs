@@ -3,77 +3,54 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
-
 use super::Result;
+use super::commit::Level;
 use super::flock::Flock;
+use super::rows::{Rows, cells};
+use super::section::{Step, section};
 
-/// A store with one domain.
+/// A copy of a store and the locks of a domain in it, which lie beside it. All of them stay open.
 pub struct Record {
-    connection: Connection,
+    /// The store, for what needs no lock.
+    pub rows: Rows,
     fast: Flock,
     gate: Flock,
 }
 
 impl Record {
-    /// Makes one in this folder, with so many devices.
+    /// Opens this copy for the domain of this name.
     ///
     /// # Errors
-    /// SQLite refuses.
-    pub fn create(folder: &Path, domain: &str, device: &str, devices: usize) -> Result<Self> {
-        let connection = Connection::open(folder.join("record.db"))?;
-        connection.pragma_update(None, "journal_mode", "wal")?;
-        connection.pragma_update(None, "synchronous", "full")?;
-        connection.execute_batch(
-            "CREATE TABLE domain (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, text TEXT NOT NULL) STRICT;
-             CREATE TABLE device (id TEXT PRIMARY KEY, turn INTEGER NOT NULL, text TEXT NOT NULL) STRICT, WITHOUT ROWID;
-             CREATE TABLE history (seq INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;",
-        )?;
-        connection.execute("INSERT INTO domain VALUES (1, 1, ?1)", [domain])?;
-        for at in 0..devices {
-            let row = (format!("disk{at}"), device);
-            connection.execute("INSERT INTO device VALUES (?1, 1, ?2)", row)?;
-        }
-        let lock = |name: &str| Flock::open(&folder.join(name));
-        Ok(Self { connection, fast: lock("fast")?, gate: lock("gate")? })
+    /// It can't be opened.
+    pub fn open(database: &Path, name: &str) -> Result<Self> {
+        let lock = |kind: String| Flock::open(&database.with_extension(kind));
+        let (fast, gate) = (lock(format!("{name}.fast"))?, lock("gate".to_owned())?);
+        Ok(Self { rows: Rows::open(database)?, fast, gate })
     }
 
-    /// A section that changes one device, durably.
+    /// A section that does this with these devices of the domain, whose uuid this is.
     ///
     /// # Errors
     /// SQLite refuses.
-    pub fn change(&self, id: &str) -> Result<()> {
+    pub fn section(&self, level: Level, step: Step, domain: &str, ids: &[&str]) -> Result<()> {
         self.fast.lock()?;
         self.gate.lock()?;
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let prepared = |sql: &str| self.connection.prepare_cached(sql);
-        let pair = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
-        let (revision, domain) =
-            prepared("SELECT revision, text FROM domain WHERE id = 1")?.query_row([], pair)?;
-        let (turn, device) =
-            prepared("SELECT turn, text FROM device WHERE id = ?1")?.query_row([id], pair)?;
-        prepared("UPDATE domain SET revision = ?1, text = ?2 WHERE id = 1")?
-            .execute((revision + 1, domain))?;
-        prepared("UPDATE device SET turn = ?2, text = ?3 WHERE id = ?1")?.execute((
-            id,
-            turn + 1,
-            device,
-        ))?;
-        prepared("INSERT INTO history (text) VALUES (?1)")?.execute(["present -> present"])?;
-        self.connection.execute_batch("COMMIT")?;
+        section(&self.rows, level, step, domain, ids)?;
         self.gate.unlock()?;
         self.fast.unlock()
     }
 
-    /// A section that reads one device.
+    /// So many sections that read this device of the domain.
     ///
     /// # Errors
     /// SQLite refuses.
-    pub fn read(&self, id: &str) -> Result<()> {
-        self.fast.lock()?;
-        let mut select =
-            self.connection.prepare_cached("SELECT turn, text FROM device WHERE id = ?1")?;
-        select.query_row([id], |row| row.get::<_, String>(1))?;
-        self.fast.unlock()
+    pub fn read(&self, domain: &str, id: &str, times: u32) -> Result<()> {
+        let mut select = self.rows.device()?;
+        for _ in 0..times {
+            self.fast.lock()?;
+            select.query_row([domain, id], cells::<12>)?;
+            self.fast.unlock()?;
+        }
+        Ok(())
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use steadfast_bench::Result;
 use steadfast_bench::bare::journal::Journal;
 use steadfast_bench::bare::qmp::Qmp;
-use steadfast_bench::bare::verb::Verb;
 
 use super::disks::{ByHand, Recorded, start};
+use super::third::Third;
 use crate::bench::Bench;
 use crate::measure::{Ratio, Role, Side, Subject, timed};
 use crate::outcome::{Limit, Outcome};
@@ -16,6 +16,7 @@ use crate::scene::Scene;
 /// How many disks a VM gets before all of them go at once, outside of the clock.
 pub(super) const DISKS: usize = 4;
 const FLOOR: &str = "raw QMP + fdatasync";
+const THIRD: &str = "locks, connect, descriptor, 2 commits";
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
     ["scsi", "usb"].into_iter().map(|bus| on(bench, bus)).collect()
@@ -29,13 +30,10 @@ fn on(bench: &Bench, bus: &'static str) -> Result<Outcome> {
     let disks = ByHand::new(&scene, "floor", bus, DISKS)?;
     let journal = Journal::create(&scene.path("journal"))?;
     let floor = Floor { qmp: disks.connect()?, disks, journal };
-    let disks = ByHand::new(&scene, "third", bus, DISKS)?;
-    let verb = Verb::on(scene.monitor_path("third")?, &scene.path("third.db"))?;
-    let third = Third { disks, verb };
     let mut sides = vec![
         Side::new("steadfast", Role::Product, Recorded::new(&scene, "ours", bus, DISKS)?),
         Side::new(FLOOR, Role::Floor, floor),
-        Side::new("connect, descriptor, 2 commits", Role::Third, third),
+        Side::new(THIRD, Role::Third, Third::new(&scene, "third", bus, DISKS)?),
     ];
     sides.extend(bench.libvirt.as_ref().map(|libvirt| libvirt.attach_side(bus)).transpose()?);
     let ratios = [
@@ -63,23 +61,5 @@ impl Subject for Floor {
 
     fn undo(&mut self) -> Result<()> {
         self.disks.detach(&mut self.qmp)
-    }
-}
-
-/// What the verb has to do at the least: an intent, a connection of its own, the image by descriptor, a settled record.
-struct Third {
-    disks: ByHand,
-    verb: Verb,
-}
-
-impl Subject for Third {
-    fn once(&mut self) -> Result<Duration> {
-        let attach = || self.verb.run(|qmp| self.disks.attach_by_descriptor(qmp));
-        Ok(timed(attach)?.0)
-    }
-
-    fn undo(&mut self) -> Result<()> {
-        let mut qmp = self.disks.connect()?;
-        self.disks.detach(&mut qmp)
     }
 }

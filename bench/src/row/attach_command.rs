@@ -5,8 +5,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use steadfast_bench::Result;
-use steadfast_bench::bare::commit::Ledger;
-use steadfast_bench::bare::verb::RECORD;
+use steadfast_bench::bare::commit::Level;
+use steadfast_bench::bare::rows::Rows;
+use steadfast_bench::bare::section::{Step, section};
 
 use super::attach::DISKS;
 use super::disks::{ByHand, Recorded, number, start};
@@ -23,12 +24,12 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
         start(&scene, domain, "scsi")?;
     }
     let ours = ByCommand { disks: Recorded::new(&scene, "ours", "scsi", DISKS)?, bench };
-    let bare = ByProgram::new(bench, &scene, "bare", Image::ByPath)?;
-    let third = ByProgram::new(bench, &scene, "third", Image::ByDescriptor)?;
+    let bare = ByProgram::new(bench, &scene, "bare", Manner::Alone)?;
+    let third = ByProgram::new(bench, &scene, "third", Manner::ByTheRules)?;
     let mut sides = vec![
         Side::new("steadfast attach", Role::Product, ours),
         Side::new(BARE, Role::Floor, bare),
-        Side::new("bare program, by descriptor", Role::Third, third),
+        Side::new("bare program, locks, descriptor", Role::Third, third),
     ];
     sides.extend(bench.libvirt.as_ref().map(|libvirt| libvirt.virsh_attach_side()).transpose()?);
     let ratios = [
@@ -65,28 +66,29 @@ impl Subject for ByCommand<'_> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Image {
-    ByPath,
-    ByDescriptor,
+enum Manner {
+    /// With nobody beside it, and a QEMU that opens the image by itself.
+    Alone,
+    ByTheRules,
 }
 
-/// `bare-attach`, on a VM and a database of its own.
+/// `bare-attach`, on a VM and a copy of the store of its own.
 struct ByProgram<'a> {
     bench: &'a Bench,
+    domain: &'static str,
     disks: ByHand,
-    database: PathBuf,
-    image: Image,
-    /// The product's database is held open by the handle that detaches, so this one is too.
-    _held: Ledger,
+    copy: PathBuf,
+    manner: Manner,
+    /// The product's store is held open by the handle that detaches, and so this one is.
+    held: Rows,
 }
 
 impl<'a> ByProgram<'a> {
-    fn new(bench: &'a Bench, scene: &Scene, domain: &str, image: Image) -> Result<Self> {
-        let database = scene.path(&format!("{domain}.db"));
-        let mut held = Ledger::open(&database)?;
-        held.fill(8, &"x".repeat(RECORD))?;
+    fn new(bench: &'a Bench, scene: &Scene, domain: &'static str, manner: Manner) -> Result<Self> {
+        let copy = scene.copy_of_store(&format!("{domain}.db"))?;
+        let held = Rows::open(&copy)?;
         let disks = ByHand::new(scene, domain, "scsi", DISKS)?;
-        Ok(Self { bench, disks, database, image, _held: held })
+        Ok(Self { bench, domain, disks, copy, manner, held })
     }
 }
 
@@ -94,16 +96,18 @@ impl Subject for ByProgram<'_> {
     fn once(&mut self) -> Result<Duration> {
         let at = self.disks.attached();
         let mut command = Command::new(&self.bench.bare_attach);
-        command.arg(&self.database).arg(&self.disks.address).arg(&self.disks.images[at]);
-        command.arg(number("scsi", at).to_string());
-        command.args((self.image == Image::ByDescriptor).then_some("--descriptor"));
+        command.arg(&self.copy).arg(self.domain).arg(&self.disks.address);
+        command.arg(&self.disks.images[at]).arg(number("scsi", at).to_string());
+        command.args((self.manner == Manner::ByTheRules).then_some("--by-the-rules"));
         let (spent, ()) = timed(|| run(&mut command))?;
         self.disks.note();
         Ok(spent)
     }
 
     fn undo(&mut self) -> Result<()> {
-        let mut qmp = self.disks.connect()?;
-        self.disks.detach(&mut qmp)
+        let ids = self.disks.ids();
+        let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+        self.disks.detach(&mut self.disks.connect()?)?;
+        section(&self.held, Level::Full, Step::Remove, &self.held.named(self.domain)?, &ids)
     }
 }

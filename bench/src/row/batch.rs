@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use steadfast_bench::Result;
-use steadfast_bench::bare::verb::Verb;
 
-use super::disks::{ByHand, Recorded, start};
+use super::disks::{Recorded, start};
+use super::third::Third;
 use crate::bench::Bench;
 use crate::interpose::flushes;
 use crate::measure::{Ratio, Role, Side, Subject, timed};
@@ -27,12 +27,11 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
         Batch { disks: Recorded::new(&scene, "batch", "scsi", DISKS)?, most: Rc::clone(&most) };
     let single = Single(Recorded::new(&scene, "single", "scsi", DISKS)?);
     start(&scene, "third", "scsi")?;
-    let verb = Verb::on(scene.monitor_path("third")?, &scene.path("third.db"))?;
-    let third = Third { disks: ByHand::new(&scene, "third", "scsi", DISKS)?, verb };
+    let third = ByHand(Third::new(&scene, "third", "scsi", DISKS)?);
     let sides = vec![
         Side::new("one verb", Role::Product, batch),
         Side::new("32 verbs", Role::Peer, single),
-        Side::new("connect, descriptors, 2 commits", Role::Third, third),
+        Side::new("locks, connect, descriptors, 2 commits", Role::Third, third),
     ];
     let ratio = Ratio { above: "32 verbs", below: "one verb", limit: Limit::AtLeast(1.3) };
     let mut outcome = bench.compare("batch-attach 32", sides, &[ratio], (30, 1))?;
@@ -93,20 +92,15 @@ impl Subject for Single<'_> {
     }
 }
 
-/// What the verb has to do at the least: an intent, a connection of its own, the images by descriptor, a settled record.
-struct Third {
-    disks: ByHand,
-    verb: Verb,
-}
+/// All of them in one verb, by hand.
+struct ByHand(Third);
 
-impl Subject for Third {
+impl Subject for ByHand {
     fn once(&mut self) -> Result<Duration> {
-        let attach = || self.verb.run(|qmp| self.disks.attach_all_by_descriptor(qmp));
-        Ok(timed(attach)?.0)
+        Ok(timed(|| self.0.attach_all())?.0)
     }
 
     fn undo(&mut self) -> Result<()> {
-        let mut qmp = self.disks.connect()?;
-        self.disks.detach(&mut qmp)
+        self.0.undo()
     }
 }

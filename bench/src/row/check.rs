@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 use steadfast::Repair;
 use steadfast_bench::Result;
-use steadfast_bench::bare::commit::Ledger;
+use steadfast_bench::bare::commit::{Ledger, RECORD};
 use steadfast_bench::bare::qmp::Qmp;
-use steadfast_bench::bare::verb::RECORD;
 
 use crate::bench::Bench;
 use crate::measure::{Ratio, Role, Side, timed};

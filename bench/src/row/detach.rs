@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use steadfast_bench::Result;
 use steadfast_bench::bare::qmp::Qmp;
-use steadfast_bench::bare::verb::Verb;
 
 use super::disks::{ByHand, Recorded, start};
+use super::third::Third;
 use crate::bench::Bench;
 use crate::measure::{Ratio, Role, Side, Subject, timed};
 use crate::outcome::{Limit, Outcome};
@@ -38,12 +38,11 @@ fn burst(
     let ours = Ours { disks: Recorded::new(&scene, "ours", "scsi", count)?, count };
     let disks = ByHand::new(&scene, "floor", "scsi", count)?;
     let floor = Floor { qmp: disks.connect()?, disks, count };
-    let verb = Verb::on(scene.monitor_path("third")?, &scene.path("third.db"))?;
-    let third = Third { disks: ByHand::new(&scene, "third", "scsi", count)?, verb, count };
+    let third = Detached { third: Third::new(&scene, "third", "scsi", count)?, count };
     let mut sides = vec![
         Side::new("steadfast", Role::Product, ours),
         Side::new(FLOOR, Role::Floor, floor),
-        Side::new("connect, 2 commits", Role::Third, third),
+        Side::new("locks, connect, 2 commits", Role::Third, third),
     ];
     if let Some(libvirt) = &bench.libvirt {
         sides.push(libvirt.detach_side(count)?);
@@ -79,21 +78,17 @@ impl Subject for Floor {
     }
 }
 
-/// What the verb has to do at the least: an intent, a connection of its own, a settled record.
-struct Third {
-    disks: ByHand,
-    verb: Verb,
+/// What it detaches it has attached before, outside of the clock.
+struct Detached {
+    third: Third,
     count: usize,
 }
 
-impl Subject for Third {
+impl Subject for Detached {
     fn once(&mut self) -> Result<Duration> {
-        let mut qmp = self.disks.connect()?;
         for _ in 0..self.count {
-            self.disks.attach(&mut qmp)?;
+            self.third.attach()?;
         }
-        // The socket takes one client at a time.
-        drop(qmp);
-        Ok(timed(|| self.verb.run(|qmp| self.disks.detach(qmp)))?.0)
+        Ok(timed(|| self.third.detach())?.0)
     }
 }

@@ -139,6 +139,21 @@ impl ByHand {
         self.attached += 1;
     }
 
+    /// The ids of those that are attached.
+    pub(super) fn ids(&self) -> Vec<String> {
+        self.disks[..self.attached].iter().map(|disk| disk.id.clone()).collect()
+    }
+
+    /// The id of the next one.
+    pub(super) fn next_id(&self) -> String {
+        self.disks[self.attached].id.clone()
+    }
+
+    /// The ids of all of them.
+    pub(super) fn all_ids(&self) -> Vec<String> {
+        self.disks.iter().map(|disk| disk.id.clone()).collect()
+    }
+
     pub(super) fn attach(&mut self, qmp: &mut Qmp) -> Result<()> {
         self.attached += 1;
         qmp.execute_all(&self.disks[self.attached - 1].attach())

@@ -7,9 +7,9 @@ use serde_json::json;
 use steadfast::{Boot, Host, Plan, Press, Replace, Request};
 use steadfast_bench::Result;
 use steadfast_bench::bare::qmp::Qmp;
-use steadfast_bench::bare::verb::Verb;
 
 use super::disks::ByHand;
+use super::third::Third;
 use crate::bench::Bench;
 use crate::guest::{APPEND, Guest};
 use crate::measure::{Ratio, Role, Side, Subject};
@@ -64,18 +64,18 @@ fn on(
     bus: &'static str,
     at_least: f64,
 ) -> Result<Outcome> {
-    let (mut machines, mut verbs) = (Vec::new(), Vec::new());
+    let copy = scene.copy_of_store(&format!("third-{bus}.db"))?;
+    let (mut machines, mut thirds) = (Vec::new(), Vec::new());
     for name in names {
         scene.image(&ours_of(name, bus))?;
         machines.push(ByHand::new(scene, name, bus, 1)?);
-        let verb = Verb::on(scene.monitor_path(name)?, &scene.path(&format!("{name}-{bus}.db")))?;
-        verbs.push((verb, ByHand::new(scene, name, bus, 1)?));
+        thirds.push(Third::on(scene, &copy, name, bus, 1)?);
     }
     let ours = Together { scene, names, bus };
     let mut sides = vec![
         Side::new("steadfast", Role::Product, ours),
         Side::new(FLOOR, Role::Floor, Raw(machines)),
-        Side::new("connect, descriptor, 2 commits", Role::Third, Third(verbs)),
+        Side::new("locks, connect, descriptor, 2 commits", Role::Third, ByRule(thirds)),
     ];
     if let Some(libvirt) = &bench.libvirt {
         sides.push(libvirt.crowd_side(names, bus, PAIRS)?);
@@ -157,14 +157,14 @@ impl Subject for Raw {
     }
 }
 
-/// What the verbs have to do at the least: intents, connections of their own, the image by descriptor, settled records.
-struct Third(Vec<(Verb, ByHand)>);
+/// The same by the rules, with one copy of a store for all of them.
+struct ByRule(Vec<Third>);
 
-impl Subject for Third {
+impl Subject for ByRule {
     fn once(&mut self) -> Result<Duration> {
-        at_once(&mut self.0, |(verb, disks)| {
-            verb.run(|qmp| disks.attach_by_descriptor(qmp))?;
-            verb.run(|qmp| disks.detach(qmp))
+        at_once(&mut self.0, |third| {
+            third.attach()?;
+            third.detach()
         })
     }
 }

@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use steadfast_bench::Result;
-use steadfast_bench::bare::commit::{Ledger, Level};
+use steadfast_bench::bare::commit::{Ledger, Level, RECORD};
 use steadfast_bench::bare::semaphore::Semaphore;
-use steadfast_bench::bare::verb::RECORD;
 use steadfast_store::{Commit, Request, StoreError};
 use uuid::Uuid;
 

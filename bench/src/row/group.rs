@@ -4,8 +4,7 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use steadfast_bench::Result;
-use steadfast_bench::bare::commit::{Ledger, Level};
-use steadfast_bench::bare::verb::RECORD;
+use steadfast_bench::bare::commit::{Ledger, Level, RECORD};
 use uuid::Uuid;
 
 use super::record::Records;

@@ -8,13 +8,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use steadfast_bench::Result;
-use steadfast_bench::bare::commit::Ledger;
 use steadfast_bench::bare::flock::Flock;
-use steadfast_bench::bare::record::Record;
+use steadfast_bench::bare::rows::cells;
 use steadfast_bench::bare::semaphore::Semaphore;
 use steadfast_locks::{Fast, Level, LockTable, OwnerNote};
 
-use super::record::{Records, device};
+use super::record::Records;
 use crate::bench::Bench;
 use crate::measure::{Ratio, Role, Side, timed};
 use crate::order::{Turn, overtaken};
@@ -25,6 +24,7 @@ use crate::scene::disk_folder;
 /// So many to one look at the clock.
 const BATCH: u32 = 100;
 const PROCESSES: usize = 8;
+const SELECT: &str = "the same SELECT";
 const HOLD: Duration = Duration::from_micros(100);
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
@@ -66,12 +66,9 @@ fn read(bench: &Bench) -> Result<Outcome> {
     let folder = disk_folder()?;
     let records = Records::open(folder.path())?;
     let uuid = records.define(1, 8)?;
-    let mut ledger = Ledger::open(&folder.path().join("floor.db"))?;
-    let row = device(3);
-    let text = format!("{}{}", row.spec, row.place);
-    ledger.fill(8, &text)?;
-    let record = Record::create(folder.path(), "", &text, 8)?;
-    let third = move || batch(|| record.read("disk3"));
+    let key = uuid.to_string();
+    let record = records.third(folder.path(), "vm1")?;
+    let third = || Ok(timed(|| record.read(&key, "disk3", BATCH))?.0 / BATCH);
     let ours = || {
         batch(|| {
             // Under its fast lock a domain stays as the snapshot says, so that a decision can rest on it.
@@ -81,13 +78,16 @@ fn read(bench: &Bench) -> Result<Outcome> {
             if read.is_some() { Ok(()) } else { Err("the device is not recorded".into()) }
         })
     };
-    let bare = move || batch(|| ledger.get(3).map(drop));
+    let bare = || {
+        let mut select = record.rows.device()?;
+        batch(|| Ok(select.query_row([&key, "disk3"], cells::<12>).map(drop)?))
+    };
     let sides = vec![
         Side::new("steadfast", Role::Product, ours),
-        Side::new("SELECT", Role::Floor, bare),
-        Side::new("flock pair, SELECT", Role::Third, third),
+        Side::new(SELECT, Role::Floor, bare),
+        Side::new("flock pair, the same SELECT", Role::Third, third),
     ];
-    let ratio = Ratio { above: "steadfast", below: "SELECT", limit: Limit::AtMost(2.0) };
+    let ratio = Ratio { above: "steadfast", below: SELECT, limit: Limit::AtMost(2.0) };
     bench.compare("read section", sides, &[ratio], (300, 300))
 }
 

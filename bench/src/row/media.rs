@@ -9,6 +9,7 @@ use serde_json::json;
 use steadfast::Door;
 use steadfast_bench::Result;
 use steadfast_bench::bare::qmp::Qmp;
+use steadfast_bench::bare::section::CHANGE;
 use steadfast_bench::bare::verb::Verb;
 
 use crate::bench::Bench;
@@ -30,13 +31,13 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
         steps: Steps::new(&scene, "floor", media.clone())?,
     };
     let third = Third {
-        verb: Verb::on(scene.monitor_path("third")?, &scene.path("third.db"))?,
+        verb: Verb::on(scene.monitor_path("third")?, &scene.copy_of_store("third.db")?, "third")?,
         steps: Steps::new(&scene, "third", media)?,
     };
     let mut sides = vec![
         Side::new("steadfast", Role::Product, ours),
         Side::new(FLOOR, Role::Floor, floor),
-        Side::new("connect, descriptor, 2 commits", Role::Third, third),
+        Side::new("locks, connect, descriptor, 2 commits", Role::Third, third),
     ];
     if let Some(libvirt) = &bench.libvirt {
         sides.push(libvirt.media_side()?);
@@ -135,7 +136,7 @@ impl Subject for Floor {
     }
 }
 
-/// What the verb has to do at the least: an intent, a connection of its own, the image by descriptor, a settled record.
+/// What the verb has to do at the least: its locks, a connection of its own, an intent, the image by descriptor, a settled record.
 struct Third {
     verb: Verb,
     steps: Steps,
@@ -149,7 +150,8 @@ impl Subject for Third {
             vec![json!({"execute": "add-fd", "arguments": {"fdset-id": set}}).to_string()];
         texts.extend(self.steps.commands(&format!("/dev/fdset/{set}")));
         let texts: Vec<_> = texts.iter().map(String::as_str).collect();
-        let change = || self.verb.run(|qmp| qmp.execute_with(&texts, file.as_fd()));
+        let effect = |qmp: &mut Qmp| qmp.execute_with(&texts, file.as_fd());
+        let change = || self.verb.run(CHANGE, &["cd"], effect);
         Ok(timed(change)?.0)
     }
 }

@@ -17,6 +17,7 @@ mod recovery;
 pub(crate) mod scale;
 mod section;
 mod start;
+mod third;
 
 use steadfast_bench::Result;
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use steadfast_bench::Result;
+use steadfast_bench::bare::record::Record;
 use steadfast_locks::{Fast, Held, Level, LockTable, OwnerNote};
 use steadfast_store::{
     Commit, DeviceRow, DomainRow, HistoryEntry, Request, Store, StoreError, StoreOptions,
@@ -56,6 +57,13 @@ impl Records {
             },
         )?;
         Ok(uuid)
+    }
+
+    /// A copy of this store as it is now, in this folder, for who writes by hand into the domain of this name.
+    pub(crate) fn third(&self, folder: &Path, name: &str) -> Result<Record> {
+        let copy = folder.join("third.db");
+        self.store.backup(&copy)?;
+        Record::open(&copy, name)
     }
 
     /// A domain's fast lock.

@@ -8,11 +8,11 @@ use rustix::process::{Signal, getpid, kill_process};
 use serde_json::{Value, json};
 use steadfast::{Host, Options, Plan, Progress, Request};
 use steadfast_bench::Result;
-use steadfast_bench::bare::qmp::Qmp;
-use steadfast_bench::bare::verb::Verb;
+use steadfast_bench::bare::section::Step;
 
 use super::attach::DISKS;
-use super::disks::{ByHand, Recorded, start};
+use super::disks::{Recorded, start};
+use super::third::Third;
 use crate::bench::Bench;
 use crate::measure::{Ratio, Role, Side, Subject, timed};
 use crate::outcome::{Limit, Outcome};
@@ -87,43 +87,28 @@ impl Subject for Recovered<'_> {
     }
 }
 
-fn third<'a>(scene: &'a Scene, stage: &'static str) -> Result<Side<'a>> {
+fn third<'a>(scene: &Scene, stage: &'static str) -> Result<Side<'a>> {
     start(scene, "third", "scsi")?;
-    let disks = ByHand::new(scene, "third", "scsi", 2)?;
-    let verb = Verb::on(scene.monitor_path("third")?, &scene.path("third.db"))?;
-    let third = Third { disks, verb, has_come: stage == "settle" };
-    Ok(Side::new("connect, 2 queries, 3 commits", Role::Third, third))
+    let third = Third::new(scene, "third", "scsi", 2)?;
+    let came_to = if stage == "settle" { Step::Change } else { Step::Remove };
+    Ok(Side::new("locks, connect, 2 queries, 3 commits", Role::Third, ByHand { third, came_to }))
 }
 
-/// What the verb has to do at the least: the inventory decides what became of the dead one, which is put on record; and then an
-/// attach of its own on the same connection.
-struct Third {
-    disks: ByHand,
-    verb: Verb,
-    /// Whether QEMU did what the dead one asked.
-    has_come: bool,
+/// The inventory decides what became of the dead one, which is put on record; and then an attach of its own on the same connection.
+struct ByHand {
+    third: Third,
+    /// What the record has to say of the dead one: whether QEMU did what it asked.
+    came_to: Step,
 }
 
-impl Subject for Third {
+impl Subject for ByHand {
     fn once(&mut self) -> Result<Duration> {
-        if self.has_come {
-            let mut qmp = self.disks.connect()?;
-            self.disks.attach_by_descriptor(&mut qmp)?;
-        }
-        let queries = [
-            r#"{"execute":"qom-list","arguments":{"path":"/machine/peripheral"}}"#,
-            r#"{"execute":"query-named-block-nodes","arguments":{"flat":true}}"#,
-        ];
-        let recover = || {
-            let attach = |qmp: &mut Qmp| self.disks.attach_by_descriptor(qmp);
-            self.verb.recover(|qmp| qmp.execute_all(&queries), attach)
-        };
-        Ok(timed(recover)?.0)
+        let lost = self.third.lose(self.came_to)?;
+        Ok(timed(|| self.third.recover(&lost, self.came_to))?.0)
     }
 
     fn undo(&mut self) -> Result<()> {
-        let mut qmp = self.disks.connect()?;
-        self.disks.detach(&mut qmp)
+        self.third.undo()
     }
 }
 

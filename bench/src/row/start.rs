@@ -9,9 +9,8 @@ use std::time::Duration;
 use rustix::io::{FdFlags, fcntl_setfd};
 use serde_json::json;
 use steadfast_bench::Result;
-use steadfast_bench::bare::commit::{Ledger, Level};
+use steadfast_bench::bare::commit::{Ledger, Level, RECORD};
 use steadfast_bench::bare::qmp::Qmp;
-use steadfast_bench::bare::verb::RECORD;
 
 use crate::bench::Bench;
 use crate::measure::{Ratio, Role, Side, Subject, timed};
