@@ -85,7 +85,7 @@ fn on(
         Ratio { above: FLOOR, below: "steadfast", limit: Limit::AtLeast(0.95) },
         Ratio { above: "libvirt", below: "steadfast", limit: Limit::AtLeast(at_least) },
     ];
-    let mut outcome = bench.compare(&format!("8 VMs at once {bus}"), sides, &ratios, (16, 16))?;
+    let mut outcome = bench.compare(&format!("8 VMs at once {bus}"), sides, &ratios, (24, 24))?;
     let pairs = (VMS * PAIRS) as f64;
     let rates = outcome.spent.iter().map(|spent| {
         let what = format!("{}: pairs per second", spent.side);

@@ -139,3 +139,48 @@ pub(crate) fn device(at: usize) -> DeviceRow {
         implicit: false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use steadfast_bench::bare::commit;
+    use steadfast_bench::bare::section::Step;
+
+    use super::*;
+
+    #[test]
+    fn by_hand_a_section_writes_about_as_many_pages_as_the_products() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = Records::open(folder.path()).unwrap();
+        let uuid = records.define(1, 8).unwrap();
+        let (third, key) = (records.third(folder.path(), "vm1").unwrap(), uuid.to_string());
+        let bytes = |log: &str| std::fs::metadata(folder.path().join(log)).unwrap().len();
+        let written = |log: &str, change: &dyn Fn()| {
+            change();
+            let before = bytes(log);
+            (0..20).for_each(|_| change());
+            bytes(log) - before
+        };
+        let ours =
+            written("state/steadfast.db-wal", &|| records.change(uuid, "disk3").unwrap()) as f64;
+        let change = || third.section(commit::Level::Full, Step::Change, &key, &["disk3"]).unwrap();
+        let theirs = written("third.db-wal", &change) as f64;
+        assert!((0.85..1.15).contains(&(theirs / ours)), "{theirs} and {ours} bytes");
+    }
+
+    #[test]
+    fn by_hand_devices_come_and_go_and_the_store_counts_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = Records::open(folder.path()).unwrap();
+        let key = records.define(1, 2).unwrap().to_string();
+        let third = records.third(folder.path(), "vm1").unwrap();
+        let step = |step, ids: &[&str]| {
+            third.section(commit::Level::Normal, step, &key, ids).unwrap();
+            let columns = "SELECT devices, claims, (SELECT count(*) FROM device), (SELECT count(*) FROM claim) FROM domain";
+            format!("{:?}", third.rows.read::<4>(columns, []).unwrap())
+        };
+        let all = |count: u8| format!("{:?}", [count; 4].map(rusqlite::types::Value::from));
+        assert_eq!(step(Step::Add, &["one", "other"]), all(4));
+        assert_eq!(step(Step::Change, &["one"]), all(4));
+        assert_eq!(step(Step::Remove, &["one", "disk1", "other"]), all(1));
+    }
+}

@@ -31,7 +31,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Outcome>> {
         Side::new("exec, 4 commits", Role::Third, third),
     ];
     let ratio = Ratio { above: "steadfast", below: FLOOR, limit: Limit::AtMost(1.15) };
-    Ok(vec![bench.compare("start", sides, &[ratio], (45, 1))?])
+    Ok(vec![bench.compare("start", sides, &[ratio], (75, 1))?])
 }
 
 struct Started<'a>(&'a Scene);
