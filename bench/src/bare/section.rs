@@ -36,7 +36,7 @@ const SUMMARY: &str =
 const NOW: i64 = 1_795_200_846_476;
 
 /// Durable commits to a checkpoint.
-const TURN: i64 = 500;
+const TURN: i64 = 512;
 
 const NUMBERS: &str = "SELECT counter, acknowledged, history FROM meta WHERE id = 1";
 const INSERT: &str =

@@ -13,6 +13,12 @@ use super::disks::ByHand;
 use crate::measure::{Subject, timed};
 use crate::scene::Scene;
 
+/// What tells whether a disk has come.
+const INVENTORY: [&str; 2] = [
+    r#"{"execute":"qom-list","arguments":{"path":"/machine/peripheral"}}"#,
+    r#"{"execute":"query-named-block-nodes","arguments":{"flat":true}}"#,
+];
+
 /// The third program of rows with disks.
 pub(super) struct Third {
     disks: ByHand,
@@ -47,8 +53,7 @@ impl Third {
     /// All of them in one verb.
     pub(super) fn attach_all(&mut self) -> Result<()> {
         let ids = self.disks.all_ids();
-        let attach = |qmp: &mut Qmp| self.disks.attach_all_by_descriptor(qmp);
-        self.verb.run(ATTACH, &words(&ids), attach)
+        self.verb.run(ATTACH, &words(&ids), |qmp| self.disks.attach_all_by_descriptor(qmp))
     }
 
     /// All that are attached in one verb.
@@ -69,12 +74,8 @@ impl Third {
 
     /// Finds out what became of that, records it, and attaches the next one.
     pub(super) fn recover(&mut self, lost: &str, came_to: Step) -> Result<()> {
-        let queries = [
-            r#"{"execute":"qom-list","arguments":{"path":"/machine/peripheral"}}"#,
-            r#"{"execute":"query-named-block-nodes","arguments":{"flat":true}}"#,
-        ];
         let id = self.disks.next_id();
-        let look = |qmp: &mut Qmp| qmp.execute_all(&queries);
+        let look = |qmp: &mut Qmp| qmp.execute_all(&INVENTORY);
         let attach = |qmp: &mut Qmp| self.disks.attach_by_descriptor(qmp);
         self.verb.recover((lost, came_to), look, &[&id], attach)
     }
@@ -87,9 +88,6 @@ impl Subject for Third {
 
     fn undo(&mut self) -> Result<()> {
         let ids = self.disks.ids();
-        if ids.is_empty() {
-            return Ok(());
-        }
         let mut qmp = self.disks.connect()?;
         self.disks.detach(&mut qmp)?;
         self.verb.arrange(Step::Remove, &words(&ids))
