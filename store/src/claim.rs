@@ -1,6 +1,6 @@
 //! What a device has taken of what its domain has once.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row};
 
 use crate::cells::{Reading, Table, Writing, collect, count, is_between, single};
 use crate::domain;
@@ -81,12 +81,73 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Removes all claims of a device and says how many there were.
+/// Removes all claims of a device, damaged or not, and says how many there were.
 pub(crate) fn release(
     connection: &Connection,
     domain: &str,
     device: &str,
 ) -> Result<u64, StoreError> {
-    let sql = "DELETE FROM claim WHERE domain = ?1 AND device = ?2";
-    Ok(connection.prepare_cached(sql)?.execute(params![domain, device])? as u64)
+    let sql = "SELECT claim FROM claim WHERE domain = ?1 AND device = ?2";
+    let claims: Vec<String> = collect(connection, sql, [domain, device], |row| Ok(row.get(0)?))?;
+    for claim in &claims {
+        remove(connection, domain, claim)?;
+    }
+    Ok(claims.len() as u64)
+}
+
+/// By its key: where the rows to be removed are searched for, SQLite makes a table for their keys first.
+fn remove(connection: &Connection, domain: &str, claim: &str) -> Result<(), StoreError> {
+    let sql = "DELETE FROM claim WHERE domain = ?1 AND claim = ?2";
+    connection.prepare_cached(sql)?.execute([domain, claim])?;
+    Ok(())
+}
+
+/// All claims of a domain in their order, once a section has read them: what is in none of them is free, and no row has to be
+/// searched for.
+#[derive(Debug, Clone)]
+pub(crate) struct Claims(Vec<ClaimRow>);
+
+impl Claims {
+    /// Of a list.
+    pub(crate) fn of(list: Vec<ClaimRow>) -> Self {
+        Self(list)
+    }
+
+    pub(crate) fn rows(&self) -> &[ClaimRow] {
+        &self.0
+    }
+
+    /// Which other device than `device` has one of these, if any.
+    pub(crate) fn holder(&self, device: &str, wanted: &[&str]) -> Option<&ClaimRow> {
+        let rows = wanted.iter().filter_map(|claim| Some(&self.0[self.place(claim).ok()?]));
+        rows.filter(|row| row.device != device).min_by(|one, other| one.claim.cmp(&other.claim))
+    }
+
+    /// Makes `wanted`, which nobody else has, all that the device has. Says how many it had before.
+    pub(crate) fn exchange(
+        &mut self,
+        connection: &Connection,
+        domain: &str,
+        device: &str,
+        wanted: &[&str],
+    ) -> Result<u64, StoreError> {
+        let is_own = |row: &&ClaimRow| row.device == device;
+        let had: Vec<String> = self.0.iter().filter(is_own).map(|row| row.claim.clone()).collect();
+        for claim in had.iter().filter(|claim| !wanted.contains(&claim.as_str())) {
+            remove(connection, domain, claim)?;
+            self.0.retain(|row| row.claim != *claim);
+        }
+        for claim in wanted {
+            if let Err(place) = self.place(claim) {
+                write(connection, domain, claim, device)?;
+                let row = ClaimRow { claim: (*claim).to_owned(), device: device.to_owned() };
+                self.0.insert(place, row);
+            }
+        }
+        Ok(had.len() as u64)
+    }
+
+    fn place(&self, claim: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|row| row.claim.as_str().cmp(claim))
+    }
 }

@@ -417,7 +417,7 @@ fn decide(
             .execute_batch("PRAGMA synchronous = FULL; BEGIN IMMEDIATE")
             .map_err(|e| undecided(e.into()))?;
         meta.commits += 2;
-        meta::write(&connection, &meta).map_err(undecided)?;
+        meta::update(&connection, &meta).map_err(undecided)?;
         connection.execute_batch("COMMIT").map_err(|e| undecided(e.into()))?;
     }
     Err(cause)

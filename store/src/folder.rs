@@ -117,7 +117,7 @@ pub(crate) fn create(
     let run_folder = run_folder.to_owned();
     let store = Uuid::new_v4();
     let first = Meta { store, run_folder, counter: 0, commits: 0, acknowledged: 0, history: 0 };
-    meta::write(&connection, &first)?;
+    meta::insert(&connection, &first)?;
     // What of the log is not in the database is lost with the name, and to close would say nothing of it.
     if !checkpoint(&connection, "TRUNCATE").map_err(|error| error.at(&unfinished))? {
         return Err(StoreError::Busy);

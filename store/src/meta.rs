@@ -47,20 +47,23 @@ pub(crate) fn read(row: &Row<'_>) -> Result<Meta, StoreError> {
 
 /// The row; a store without one is damaged.
 pub(crate) fn load(connection: &Connection) -> Result<Meta, StoreError> {
-    single(connection, "SELECT * FROM meta WHERE id = 1", [], read)?.ok_or(StoreError::Corrupt {
-        table: META.name,
-        key: "1".to_owned(),
-        detail: "there is no row",
-    })
+    single(connection, "SELECT * FROM meta WHERE id = 1", [], read)?.ok_or_else(missing)
 }
 
-pub(crate) fn write(connection: &Connection, meta: &Meta) -> Result<(), StoreError> {
+/// Makes the row of a new store.
+pub(crate) fn insert(connection: &Connection, meta: &Meta) -> Result<(), StoreError> {
+    put(connection, "INSERT INTO meta VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", meta).map(drop)
+}
+
+/// Writes over the row; a store without one is damaged.
+pub(crate) fn update(connection: &Connection, meta: &Meta) -> Result<(), StoreError> {
+    let sql = "UPDATE meta SET store = ?2, run_folder = ?3, counter = ?4, commits = ?5, acknowledged = ?6, history = ?7,
+                   checksum = ?8 WHERE id = ?1";
+    if put(connection, sql, meta)? == 0 { Err(missing()) } else { Ok(()) }
+}
+
+fn put(connection: &Connection, sql: &str, meta: &Meta) -> Result<usize, StoreError> {
     let store = meta.store.to_string();
-    let statement = connection.prepare_cached(
-        "INSERT INTO meta VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-         ON CONFLICT (id) DO UPDATE SET store = ?2, run_folder = ?3, counter = ?4, commits = ?5, acknowledged = ?6,
-             history = ?7, checksum = ?8",
-    )?;
     Writing::new(&META)
         .integer(1)
         .text(&store)
@@ -69,8 +72,11 @@ pub(crate) fn write(connection: &Connection, meta: &Meta) -> Result<(), StoreErr
         .unsigned(meta.commits)
         .unsigned(meta.acknowledged)
         .unsigned(meta.history)
-        .execute(statement)?;
-    Ok(())
+        .execute(connection.prepare_cached(sql)?)
+}
+
+fn missing() -> StoreError {
+    StoreError::Corrupt { table: META.name, key: "1".to_owned(), detail: "there is no row" }
 }
 
 /// Refuses a run folder other than the one the store was created with: QEMUs of this store may live in that one.

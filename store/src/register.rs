@@ -77,7 +77,7 @@ impl Register {
         let meta = held.meta(connection)?;
         meta.commits += 1;
         meta.acknowledged += u64::from(commit == Commit::Durable);
-        meta::write(connection, meta)?;
+        meta::update(connection, meta)?;
         Ok((meta.commits, meta.acknowledged))
     }
 }

@@ -1,13 +1,13 @@
 //! One fast section: what may be read and written of one domain.
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use crate::cells::count;
-use crate::claim::{self, ClaimRow};
+use crate::claim::{self, ClaimRow, Claims};
 use crate::device::{self, DeviceRow};
 use crate::domain::{self, Change, Counts, DomainRow};
 use crate::error::StoreError;
@@ -35,6 +35,8 @@ pub struct Section<'t> {
     own: Own,
     /// What is known of devices: whether there is one, and whether it is implicit.
     devices: RefCell<HashMap<String, Standing>>,
+    /// All claims of the domain, where they were asked for.
+    claims: RefCell<Option<Claims>>,
     trouble: RefCell<Option<StoreError>>,
 }
 
@@ -72,9 +74,9 @@ impl<'t> Section<'t> {
         ground: &'t Ground,
         register: &'t Register,
     ) -> Self {
-        let (own, devices, trouble) = Default::default();
+        let (own, devices, claims, trouble) = Default::default();
         let key = domain.to_string();
-        Self { connection, domain, key, ground, register, own, devices, trouble }
+        Self { connection, domain, key, ground, register, own, devices, claims, trouble }
     }
 
     /// The domain it is a section of.
@@ -139,6 +141,7 @@ impl<'t> Section<'t> {
         let removed = (|| {
             self.own.forget();
             self.devices.borrow_mut().clear();
+            *self.claims.borrow_mut() = None;
             for sql in [
                 "DELETE FROM claim WHERE domain = ?1",
                 "DELETE FROM device WHERE domain = ?1",
@@ -221,7 +224,7 @@ impl<'t> Section<'t> {
     pub fn remove_device(&mut self, id: &str) -> Result<bool, StoreError> {
         let removed = (|| {
             let Some(implicit) = self.standing(id)?.flag() else { return Ok(false) };
-            let claims = claim::release(self.connection, &self.key, id)?;
+            let claims = self.exchange(id, &[])?;
             let sql = "DELETE FROM device WHERE domain = ?1 AND id = ?2";
             self.connection.prepare_cached(sql)?.execute(params![self.key, id])?;
             self.know(id, Standing::Absent);
@@ -235,12 +238,15 @@ impl<'t> Section<'t> {
         self.noted(removed)
     }
 
-    /// All claims of the domain's devices.
-    pub fn claims(&self) -> Result<Vec<ClaimRow>, StoreError> {
-        let found = self
-            .counts(|counts| counts.claims)
-            .and_then(|expected| claim::list(self.connection, &self.key, expected));
-        self.noted(found)
+    /// All claims of the domain's devices, by claim.
+    pub fn claims(&self) -> Result<Ref<'_, [ClaimRow]>, StoreError> {
+        if self.claims.borrow().is_none() {
+            let found = self
+                .counts(|counts| counts.claims)
+                .and_then(|expected| claim::list(self.connection, &self.key, expected));
+            *self.claims.borrow_mut() = Some(Claims::of(self.noted(found)?));
+        }
+        Ok(Ref::map(self.claims.borrow(), |claims| claims.as_ref().map_or(&[][..], Claims::rows)))
     }
 
     /// Makes `claims` all that the device has claimed; what it had and is not among them becomes free (R18).
@@ -253,18 +259,13 @@ impl<'t> Section<'t> {
         wanted.sort_unstable();
         wanted.dedup();
         let set = (|| {
-            let expected = match self.standing(device)? {
-                Standing::Absent => return Err(StoreError::NoDevice(device.to_owned())),
-                _ => self.counts(|counts| counts.claims)?,
-            };
-            let holder = claim::holder(self.connection, &self.key, device, &wanted, expected)?;
-            if let Some(row) = holder {
+            if self.standing(device)? == Standing::Absent {
+                return Err(StoreError::NoDevice(device.to_owned()));
+            }
+            if let Some(row) = self.holder(device, &wanted)? {
                 return Err(StoreError::ClaimTaken { claim: row.claim, device: row.device });
             }
-            let released = claim::release(self.connection, &self.key, device)?;
-            for claim in &wanted {
-                claim::write(self.connection, &self.key, claim, device)?;
-            }
+            let released = self.exchange(device, &wanted)?;
             if released == wanted.len() as u64 {
                 return Ok(());
             }
@@ -368,6 +369,7 @@ impl<'t> Section<'t> {
     /// For repair only, followed by [`repair_domain`](Self::repair_domain) of the domains they belonged to.
     pub fn discard_damaged(&mut self) -> Result<u64, StoreError> {
         self.devices.borrow_mut().clear();
+        *self.claims.borrow_mut() = None;
         self.noted(integrity::discard(self.connection))
     }
 
@@ -387,6 +389,30 @@ impl<'t> Section<'t> {
     /// The last error after which SQLite may have rolled back the whole transaction.
     pub(crate) fn trouble(&self) -> Option<StoreError> {
         self.trouble.borrow_mut().take()
+    }
+
+    /// Which other device has one of these claims, if any.
+    fn holder(&self, device: &str, wanted: &[&str]) -> Result<Option<ClaimRow>, StoreError> {
+        if let Some(known) = self.claims.borrow().as_ref() {
+            return Ok(known.holder(device, wanted).cloned());
+        }
+        let expected = self.counts(|counts| counts.claims)?;
+        claim::holder(self.connection, &self.key, device, wanted, expected)
+    }
+
+    /// Gives a device these claims, which nobody else has, in place of what it had; says how many it had.
+    fn exchange(&self, device: &str, wanted: &[&str]) -> Result<u64, StoreError> {
+        // Not known any more where that fails.
+        let Some(mut known) = self.claims.borrow_mut().take() else {
+            let released = claim::release(self.connection, &self.key, device)?;
+            for claim in wanted {
+                claim::write(self.connection, &self.key, claim, device)?;
+            }
+            return Ok(released);
+        };
+        let released = known.exchange(self.connection, &self.key, device, wanted)?;
+        *self.claims.borrow_mut() = Some(known);
+        Ok(released)
     }
 
     fn check_own(&self, row: &DomainRow) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 mod fixture;
 
 use fixture::{Fixture, attempt, device, domain, entry, options, uuid, write};
-use steadfast_store::{Floor, Store, StoreError};
+use steadfast_store::{ClaimRow, Floor, Store, StoreError};
 
 #[test]
 fn a_domain_and_all_that_belongs_to_it_are_read_back() {
@@ -124,9 +124,49 @@ fn a_taken_claim_names_its_device_and_changes_nothing() {
         section.set_claims("cd", &["slot 4", "slot 4"])
     });
     assert!(write(&store, uuid(1), |section| section.remove_device("disk")));
-    let claims = write(&store, uuid(1), |section| section.claims());
+    let claims = write(&store, uuid(1), |section| Ok(section.claims()?.to_vec()));
     assert_eq!(claims.iter().map(|row| row.claim.as_str()).collect::<Vec<_>>(), ["slot 4"]);
     assert_eq!(store.integrity().unwrap(), []);
+}
+
+#[test]
+fn what_a_section_has_read_of_the_claims_stays_true_while_it_changes_them() {
+    let fixture = Fixture::new();
+    let store = fixture.open();
+    write(&store, uuid(1), |section| {
+        section.put_domain(&domain(uuid(1), "web"))?;
+        for id in ["disk", "cd"] {
+            section.put_device(&device(id))?;
+            section.set_claims(id, &[&format!("slot {id}"), &format!("port {id}")])?;
+        }
+        Ok::<_, StoreError>(())
+    });
+    fn shown(claims: &[ClaimRow]) -> String {
+        let shown = claims.iter().map(|row| format!("{}={}", row.claim, row.device));
+        shown.collect::<Vec<_>>().join(" ")
+    }
+    let seen = write(&store, uuid(1), |section| {
+        assert_eq!(section.claims()?.len(), 4);
+        let error = section.set_claims("cd", &["slot 1", "slot disk"]).unwrap_err();
+        let StoreError::ClaimTaken { device: holder, claim } = error else { panic!("{error:?}") };
+        assert_eq!((holder.as_str(), claim.as_str()), ("disk", "slot disk"));
+        section.set_claims("cd", &["port 1", "slot cd"])?;
+        section.put_device(&device("third"))?;
+        section.set_claims("third", &["port cd", "slot 0"])?;
+        section.remove_device("disk")?;
+        section.set_claims("third", &["port cd", "port disk"])?;
+        Ok(shown(&section.claims()?))
+    });
+    assert_eq!(seen, "port 1=cd port cd=third port disk=third slot cd=cd");
+    let stored: Vec<_> = store.snapshot(|snapshot| snapshot.claims(uuid(1))).unwrap();
+    assert_eq!(shown(&stored), seen);
+    assert_eq!(store.integrity().unwrap(), []);
+    // The next section reads them anew.
+    write(&store, uuid(1), |section| section.set_claims("cd", &["slot disk"]));
+    assert_eq!(
+        write(&store, uuid(1), |section| Ok(shown(&section.claims()?))),
+        "port cd=third port disk=third slot disk=cd"
+    );
 }
 
 #[test]

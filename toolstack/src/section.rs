@@ -173,7 +173,7 @@ fn load(
     let claims: BTreeSet<Claim> = match view.placing {
         Placing::No => BTreeSet::new(),
         Placing::Yes => {
-            section.claims()?.into_iter().map(|row| Claim::from_record(row.claim)).collect()
+            section.claims()?.iter().map(|row| Claim::from_record(row.claim.clone())).collect()
         }
     };
     let alive = match (view.probe, &row) {
