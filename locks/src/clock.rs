@@ -36,7 +36,7 @@ impl Clock {
         Arc::new(Self {
             alarms: Mutex::default(),
             changed: Condvar::new(),
-            process: std::process::id(),
+            process: crate::process::id(),
         })
     }
 
@@ -87,7 +87,7 @@ impl Clock {
 impl Drop for Alarm {
     fn drop(&mut self) {
         // In a forked child the mutex may have been copied while another thread had it.
-        if self.clock.process == std::process::id() {
+        if self.clock.process == crate::process::id() {
             self.clock.alarms.lock().due.remove(&self.key);
         }
     }

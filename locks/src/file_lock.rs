@@ -34,7 +34,7 @@ impl FileLock {
         loop {
             let file = LockFile::open(path)?;
             file.lock()?;
-            let lock = Self { file, process: std::process::id() };
+            let lock = Self { file, process: crate::process::id() };
             if lock.file.is_current()? {
                 return Ok(lock);
             }
@@ -51,7 +51,7 @@ impl FileLock {
             if !file.try_lock()? {
                 return Ok(None);
             }
-            let lock = Self { file, process: std::process::id() };
+            let lock = Self { file, process: crate::process::id() };
             if lock.file.is_current()? {
                 return Ok(Some(lock));
             }
@@ -89,14 +89,14 @@ impl FileLock {
     /// # Errors
     /// [`LockError::Io`] where the file cannot be unlinked; it is unlocked all the same.
     pub fn remove(self) -> Result<(), LockError> {
-        if self.process == std::process::id() { self.file.unlink() } else { Ok(()) }
+        if self.process == crate::process::id() { self.file.unlink() } else { Ok(()) }
     }
 }
 
 impl Drop for FileLock {
     fn drop(&mut self) {
         // Closing is not enough: a child between fork and exec has the same description and would keep the lock.
-        if self.process == std::process::id() {
+        if self.process == crate::process::id() {
             self.file.unlock();
         }
     }

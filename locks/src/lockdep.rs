@@ -137,7 +137,7 @@ mod record {
         pub(super) fn enter(level: &'static str, depth: usize) -> Self {
             let id = next_id();
             if UNCHECKED.get() {
-                return Self { id, process: std::process::id() };
+                return Self { id, process: crate::process::id() };
             }
             let around = tasks();
             let mut places = PLACES.lock();
@@ -154,14 +154,14 @@ mod record {
             if let Some(&task) = around.last() {
                 places.insert(id, Place { task, level, depth });
             }
-            Self { id, process: std::process::id() }
+            Self { id, process: crate::process::id() }
         }
     }
 
     impl Drop for Step {
         fn drop(&mut self) {
             // In a forked child the mutex may have been copied while another thread had it.
-            if self.process == std::process::id() {
+            if self.process == crate::process::id() {
                 PLACES.lock().remove(&self.id);
             }
         }

@@ -5,6 +5,7 @@
 //! is open it can never mean another process, so signals and waits go through it and never through the bare pid.
 
 pub(crate) mod fork;
+mod own;
 mod pidfd;
 
 use std::fs::File;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::own::id;
 pub use self::pidfd::{Pidfd, Waited};
 
 /// One process of this boot.
@@ -51,7 +53,7 @@ impl ProcessId {
     /// an identity is found running by nobody.
     #[must_use]
     pub fn current() -> Self {
-        Self::of_caller(std::process::id())
+        Self::of_caller(id())
     }
 
     /// The calling process, which knows its pid already.
@@ -179,6 +181,21 @@ impl Stat {
     }
 }
 
+/// In the child, checks and ends; in the parent, what it found.
+#[cfg(test)]
+fn holds_in(child: i32, check: impl Fn() -> bool) -> bool {
+    if child == 0 {
+        let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check));
+        let status = if checked.unwrap_or(false) { 0 } else { 1 };
+        // SAFETY: ends the child without running the parent's exit handlers.
+        unsafe { libc::_exit(status) }
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child made just now and nobody else's.
+    unsafe { libc::waitpid(child, &raw mut status, 0) };
+    status == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,20 +251,6 @@ mod tests {
             unsafe { libc::syscall(libc::SYS_clone, flags, 0usize, 0usize, 0usize, 0usize) };
         assert!(holds_in(child as i32, || ProcessId::remembered(std::process::id()).is_none()));
         assert_eq!(ProcessId::current(), parent);
-    }
-
-    /// In the child, checks and ends; in the parent, what it found.
-    fn holds_in(child: i32, check: impl Fn() -> bool) -> bool {
-        if child == 0 {
-            let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check));
-            let status = if checked.unwrap_or(false) { 0 } else { 1 };
-            // SAFETY: ends the child without running the parent's exit handlers.
-            unsafe { libc::_exit(status) }
-        }
-        let mut status = 0;
-        // SAFETY: waits for the child made just now and nobody else's.
-        unsafe { libc::waitpid(child, &raw mut status, 0) };
-        status == 0
     }
 
     #[test]

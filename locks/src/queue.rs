@@ -122,7 +122,7 @@ impl Reply {
 impl Queue {
     pub(crate) fn new(path: PathBuf, table: Weak<Shared>) -> Arc<Self> {
         let (line, called) = (Mutex::default(), Condvar::new());
-        Arc::new(Self { path, line, called, table, process: std::process::id() })
+        Arc::new(Self { path, line, called, table, process: crate::process::id() })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -141,7 +141,7 @@ impl Queue {
 
     /// Leaves the line. An answer may be under way all the same.
     pub(crate) fn leave(&self, id: u64) {
-        if self.process == std::process::id() {
+        if self.process == crate::process::id() {
             self.line.lock().waiters.retain(|waiter| waiter.id != id);
         }
     }
@@ -352,7 +352,7 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        if self.process == std::process::id()
+        if self.process == crate::process::id()
             && let Some(table) = self.table.upgrade()
         {
             table.forget(&self.path);

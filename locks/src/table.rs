@@ -53,7 +53,7 @@ impl LockTable {
     /// An empty table of this process.
     #[must_use]
     pub fn new() -> Self {
-        let process = std::process::id();
+        let process = crate::process::id();
         Self { shared: Arc::new(Shared { queues: Mutex::default(), clock: Clock::new(), process }) }
     }
 
@@ -192,7 +192,7 @@ impl LockTable {
 impl fmt::Debug for LockTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A fork may have copied the mutex while another thread had it.
-        let is_ours = self.shared.process == std::process::id();
+        let is_ours = self.shared.process == crate::process::id();
         let (locks, kept) = is_ours.then(|| self.shared.queues.lock().count()).unzip();
         f.debug_struct("LockTable")
             .field("process", &self.shared.process)
@@ -204,7 +204,7 @@ impl fmt::Debug for LockTable {
 
 impl Shared {
     fn queue(self: &Arc<Self>, path: &Path) -> Result<Arc<Queue>, LockError> {
-        if self.process != std::process::id() {
+        if self.process != crate::process::id() {
             return Err(LockError::Forked { path: path.to_owned() });
         }
         if let Some(kept) = self.queues.lock().find_kept(path) {

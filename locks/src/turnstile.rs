@@ -75,7 +75,7 @@ impl Turnstile {
         let file = LockFile::open(path)?;
         let page = Page::map(&file.file, file.found.len()).map_err(|source| file.error(source))?;
         let page = page.ok_or_else(|| LockError::Foreign { path: path.to_owned() })?;
-        let process = std::process::id();
+        let process = crate::process::id();
         let (ticket, locked, removed, confirmed) = (None, false, false, None);
         Ok(Self { file, page, ticket, locked, removed, process, forks, confirmed })
     }
@@ -187,7 +187,7 @@ impl Turnstile {
 
     /// Whether this process is the one that opened it, and not a fork of it.
     pub(crate) fn is_ours(&self) -> bool {
-        self.process == std::process::id()
+        self.process == crate::process::id()
     }
 
     #[cfg(test)]

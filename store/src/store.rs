@@ -151,7 +151,7 @@ impl Store {
                 options.log_turn,
             )),
             gate_timeout: options.gate_timeout,
-            process: std::process::id(),
+            process: steadfast_locks::process::id(),
             store: meta.store,
             writer: Mutex::default(),
         })
@@ -391,7 +391,11 @@ impl Store {
     }
 
     fn check_process(&self) -> Result<(), StoreError> {
-        if self.process == std::process::id() { Ok(()) } else { Err(StoreError::Closed) }
+        if self.process == steadfast_locks::process::id() {
+            Ok(())
+        } else {
+            Err(StoreError::Closed)
+        }
     }
 }
 

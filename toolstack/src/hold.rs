@@ -22,7 +22,7 @@ struct Inner {
 
 impl Hold {
     pub(crate) fn new(held: Held, berth: Berth) -> Self {
-        let process = std::process::id();
+        let process = steadfast_locks::process::id();
         Self(Arc::new(Inner { held: Mutex::new(Some(held)), berth, process }))
     }
 
@@ -53,7 +53,7 @@ impl Drop for Inner {
         // Somebody ended the generation while it was held here: what it left is ours to take away. Looked for once it is
         // unlocked, for who says so and then finds the lock taken leaves it to us, and who finds it free does not. A
         // fork of the process that locked leaves all of it alone (R20).
-        if self.process == std::process::id()
+        if self.process == steadfast_locks::process::id()
             && self.berth.is_over()
             && let Err(error) = take_away(&self.berth)
         {
