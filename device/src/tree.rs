@@ -29,8 +29,8 @@ pub struct Tree(BTreeMap<String, Option<Drawn>>);
 struct Drawn {
     qom_type: String,
     bus: String,
-    /// Values as they are printed.
-    values: BTreeMap<String, String>,
+    /// Those of its [`properties`], as they are printed.
+    values: Vec<(&'static str, String)>,
     port: Option<u64>,
 }
 
@@ -91,7 +91,7 @@ impl Tree {
             });
         }
         let (qom_type, bus) = (qom_type.to_owned(), bus.clone());
-        let drawn = Drawn { qom_type, bus, values: BTreeMap::new(), port: None };
+        let drawn = Drawn { qom_type, bus, values: Vec::new(), port: None };
         let is_second = self.0.contains_key(id);
         self.0.insert(id.to_owned(), Some(drawn).filter(|_| !is_second));
         Above::Device(id.to_owned())
@@ -108,8 +108,11 @@ impl Tree {
 impl Drawn {
     fn read(&mut self, line: &str) {
         if let Some((name, value)) = line.split_once(" = ") {
+            let asked = properties(&self.qom_type).iter().find(|property| **property == name);
             // The outer half comes first, and its word counts.
-            self.values.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+            if let Some(property) = asked.filter(|property| self.value(property).is_none()) {
+                self.values.push((property, value.to_owned()));
+            }
         } else if let Some((_, rest)) = line.split_once(", port ")
             && line.starts_with("addr ")
         {
@@ -118,8 +121,13 @@ impl Drawn {
         }
     }
 
+    fn value(&self, property: &str) -> Option<&str> {
+        let mut values = self.values.iter();
+        values.find(|(name, _)| *name == property).map(|(_, value)| value.as_str())
+    }
+
     fn answer(&self, property: &str) -> Option<Json> {
-        let value = || self.values.get(property).map(String::as_str);
+        let value = || self.value(property);
         match property {
             "parent_bus" => Some(self.bus.as_str().into()),
             PORT => self.port.map(Json::from),
