@@ -197,10 +197,10 @@ pub fn resolve(path: &Path, identity: &AliveIdentity, hint: Option<ProcessId>) -
         Alive::Free => Ok(Fate::Dead),
         Alive::Held => {
             let written =
-                pid(path).ok().flatten().and_then(|pid| ProcessId::of(pid).ok().flatten());
+                || pid(path).ok().flatten().and_then(|pid| ProcessId::of(pid).ok().flatten());
             let is_holder =
                 |process: &ProcessId| matches!(holds(*process, identity), Ok(Sight::Holds));
-            Ok(Fate::Living(hint.filter(is_holder).or_else(|| written.filter(is_holder))))
+            Ok(Fate::Living(hint.filter(is_holder).or_else(|| written().filter(is_holder))))
         }
         // The doubt is settled by each of these answers: a child that is still to come can take neither a file that has
         // lost its name nor one that is not the recorded one.

@@ -3,13 +3,17 @@
 //! Having a file open is not holding it, for a probe has, too. The holder's descriptor is the one that carries the
 //! exclusive lock and lives through exec; a probe and an [`abandon`](super::abandon) are close-on-exec.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, StatxFlags};
 use rustix::io::Errno;
 
 use super::identity::{self, Place};
@@ -18,7 +22,9 @@ use super::identity::{self, Place};
 #[derive(Debug)]
 pub(super) struct Descriptor {
     pid: u32,
-    number: OsString,
+    number: CString,
+    /// The folder that it was listed in, which stays that of its process, whoever has the pid later.
+    folder: Option<Arc<OwnedFd>>,
 }
 
 /// What is behind a descriptor.
@@ -33,17 +39,28 @@ pub(super) enum Shown {
 
 /// All descriptors of a process, none where it is gone; `None` where the caller may not look.
 pub(super) fn all(pid: u32) -> io::Result<Option<Vec<Descriptor>>> {
-    let listed = std::fs::read_dir(format!("/proc/{pid}/fd")).and_then(|entries| {
-        entries
-            .map(|entry| Ok(Descriptor { pid, number: entry?.file_name() }))
-            .collect::<io::Result<Vec<_>>>()
-    });
-    match listed {
+    match list(pid) {
         Ok(descriptors) => Ok(Some(descriptors)),
         Err(error) if is_gone(&error) => Ok(Some(Vec::new())),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+fn list(pid: u32) -> io::Result<Vec<Descriptor>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::openat(CWD, format!("/proc/{pid}/fd"), flags, Mode::empty())?;
+    let folder = Arc::new(folder);
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut entries = RawDir::new(&folder, &mut buffer);
+    let mut descriptors = Vec::new();
+    while let Some(entry) = entries.next() {
+        let number = entry?.file_name().to_owned();
+        if !matches!(number.as_bytes(), b"." | b"..") {
+            descriptors.push(Descriptor { pid, number, folder: Some(Arc::clone(&folder)) });
+        }
+    }
+    Ok(descriptors)
 }
 
 /// The pid and the inode of each exclusive flock that the kernel knows of.
@@ -54,17 +71,26 @@ pub(super) fn lock_table() -> io::Result<Vec<(u32, u64)>> {
 impl Descriptor {
     /// Descriptor 0, where QEMU has its alive file.
     pub(super) fn first(pid: u32) -> Self {
-        Self { pid, number: "0".into() }
+        Self { pid, number: c"0".into(), folder: None }
     }
 
     /// The name that its file has or last had, as the kernel shows it.
     pub(super) fn link(&self) -> io::Result<PathBuf> {
-        std::fs::read_link(self.path("fd"))
+        let name = match self.listed() {
+            Some((folder, number)) => rustix::fs::readlinkat(folder, number, Vec::new()),
+            None => rustix::fs::readlink(self.path("fd"), Vec::new()),
+        };
+        Ok(OsString::from_vec(name?.into_bytes()).into())
     }
 
     /// The file, as far as the kernel knows it: no server is asked, so a dead one can't block us.
     pub(super) fn file(&self) -> io::Result<Shown> {
-        match rustix::fs::statx(CWD, self.path("fd"), AtFlags::STATX_DONT_SYNC, StatxFlags::INO) {
+        let (how, what) = (AtFlags::STATX_DONT_SYNC, StatxFlags::INO);
+        let status = match self.listed() {
+            Some((folder, number)) => rustix::fs::statx(folder, number, how, what),
+            None => rustix::fs::statx(CWD, self.path("fd"), how, what),
+        };
+        match status {
             Ok(status) => {
                 let device = rustix::fs::makedev(status.stx_dev_major, status.stx_dev_minor);
                 Ok(Shown::File((device, status.stx_ino)))
@@ -97,8 +123,13 @@ impl Descriptor {
         }
     }
 
+    fn listed(&self) -> Option<(BorrowedFd<'_>, &CString)> {
+        Some((self.folder.as_ref()?.as_fd(), &self.number))
+    }
+
     fn path(&self, folder: &str) -> PathBuf {
-        Path::new("/proc").join(self.pid.to_string()).join(folder).join::<&OsStr>(&self.number)
+        let number = OsStr::from_bytes(self.number.as_bytes());
+        Path::new("/proc").join(self.pid.to_string()).join(folder).join(number)
     }
 }
 
@@ -163,7 +194,8 @@ mod tests {
     }
 
     fn of(file: &File) -> Descriptor {
-        Descriptor { pid: std::process::id(), number: file.as_raw_fd().to_string().into() }
+        let number = CString::new(file.as_raw_fd().to_string()).unwrap();
+        Descriptor { pid: std::process::id(), number, folder: None }
     }
 
     #[test]
@@ -211,7 +243,7 @@ mod tests {
     fn a_pipe_that_nobody_writes_to_is_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("alive");
-        rustix::fs::mkfifoat(CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+        rustix::fs::mkfifoat(CWD, &path, Mode::RUSR).unwrap();
         let flags = OFlags::NONBLOCK.bits().cast_signed();
         let pipe = File::options().read(true).custom_flags(flags).open(&path).unwrap();
         assert!(of(&pipe).content().is_err());

@@ -69,10 +69,10 @@ pub fn scan(run_folder: &Path) -> io::Result<Scan> {
     let run_folder = real_path(run_folder)?;
     let boot = boot_id()?;
     let mut scan = Scan::default();
-    for process in processes()? {
-        let process = process?;
-        let Some(descriptors) = descriptor::all(process.pid)? else {
-            scan.unreadable += usize::from(has_descriptors(process)?);
+    for pid in pids()? {
+        let pid = pid?;
+        let Some(descriptors) = descriptor::all(pid)? else {
+            scan.unreadable += usize::from(may_have_descriptors(pid)?);
             continue;
         };
         let mut refused = false;
@@ -87,6 +87,8 @@ pub fn scan(run_folder: &Path) -> io::Result<Scan> {
             if path.file_name() != Some(OsStr::new("alive")) || !path.starts_with(&run_folder) {
                 continue;
             }
+            let Some(process) = ProcessId::of(pid)? else { break };
+            // What was listed is still shown, so the pid was still that of whom it was listed of.
             let Shown::File((device, inode)) = descriptor.file()? else { continue };
             if descriptor.carries_lock()? && has_descriptors(process)? {
                 let nonce = descriptor.content()?.and_then(|content| nonce_in(&content));
@@ -96,7 +98,7 @@ pub fn scan(run_folder: &Path) -> io::Result<Scan> {
                 break;
             }
         }
-        scan.unreadable += usize::from(refused && has_descriptors(process)?);
+        scan.unreadable += usize::from(refused && may_have_descriptors(pid)?);
     }
     scan.found.sort_by_key(|holding| holding.process.pid);
     Ok(scan)
@@ -153,6 +155,12 @@ fn is_doubtful(refused: &[u32], mut locked: impl FnMut() -> io::Result<bool>) ->
 
 /// Whether this very process holds the file.
 pub(super) fn holds(process: ProcessId, identity: &AliveIdentity) -> io::Result<Sight> {
+    // Where QEMU has it; only where it is not there all the others are listed.
+    if shows(&Descriptor::first(process.pid), identity)? == Sight::Holds
+        && has_descriptors(process)?
+    {
+        return Ok(Sight::Holds);
+    }
     let mut sight = Sight::HoldsNot;
     match descriptor::all(process.pid)? {
         None => sight = Sight::Unreadable,
@@ -197,6 +205,11 @@ fn has_descriptors(process: ProcessId) -> io::Result<bool> {
     Ok(matches!(process.state()?, Some(ProcessState::Running | ProcessState::Stopped)))
 }
 
+/// The same of whoever has the pid now.
+fn may_have_descriptors(pid: u32) -> io::Result<bool> {
+    ProcessId::of(pid)?.map_or(Ok(false), has_descriptors)
+}
+
 /// Whether the kernel knows of an exclusive flock on a file of this inode number, taken by one of these or by one that
 /// is no more. Its table is shown to every user, so it settles the case of processes that may not be looked into.
 fn locked_by_one_of(inode: u64, pids: &[u32]) -> io::Result<bool> {
@@ -210,8 +223,16 @@ fn locked_by_one_of(inode: u64, pids: &[u32]) -> io::Result<bool> {
 
 /// All processes that there are, zombies included. One that lives throughout is not missed.
 fn processes() -> io::Result<impl Iterator<Item = io::Result<ProcessId>>> {
+    Ok(pids()?.filter_map(|pid| match pid {
+        Ok(pid) => ProcessId::of(pid).transpose(),
+        Err(error) => Some(Err(error)),
+    }))
+}
+
+/// Their pids.
+fn pids() -> io::Result<impl Iterator<Item = io::Result<u32>>> {
     Ok(std::fs::read_dir("/proc")?.filter_map(|entry| match entry {
-        Ok(entry) => ProcessId::of(entry.file_name().to_str()?.parse().ok()?).transpose(),
+        Ok(entry) => entry.file_name().to_str()?.parse().ok().map(Ok),
         Err(error) => Some(Err(error)),
     }))
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Stdio;
 
+use rustix::fs::FlockOperation;
 use steadfast_locks::alive::{
     Abandoned, Alive, AliveFile, AliveIdentity, Doubt, Fate, abandon, holder, kill, pid, probe,
     resolve, scan,
@@ -50,6 +51,17 @@ fn a_living_process_is_held_and_a_killed_one_is_free() {
     assert_eq!(generation.probe(), Alive::Free);
     assert_eq!(generation.resolve(Some(hint)), Fate::Dead);
     assert_eq!(holder(&generation.identity, Some(hint)).unwrap(), None);
+}
+
+#[test]
+fn who_holds_it_under_another_number_than_qemu_is_found_too() {
+    let generation = Generation::new();
+    let file = std::fs::File::open(&generation.path).unwrap();
+    rustix::fs::flock(&file, FlockOperation::LockExclusive).unwrap();
+    let running = Running::keeping(file.into(), 7);
+    assert_eq!(generation.resolve(Some(running.process)), Fate::Living(Some(running.process)));
+    let found = scan(generation.folder.path()).unwrap().found;
+    assert_eq!(found.iter().map(|one| one.process).collect::<Vec<_>>(), [running.process]);
 }
 
 #[test]

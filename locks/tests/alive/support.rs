@@ -79,6 +79,22 @@ impl Running {
         Self { process, pidfd: Pidfd::open(process).unwrap().unwrap() }
     }
 
+    /// A process that has `file` under this number, and something else for its descriptor 0.
+    pub(crate) fn keeping(file: Stdio, number: u8) -> Self {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("exec {number}<&0 </dev/null; exec sleep 600"));
+        #[expect(clippy::zombie_processes, reason = "reaped by its pid, on drop")]
+        let child =
+            command.stdin(file).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let process = ProcessId::of(child.id()).unwrap().unwrap();
+        let running = Self { process, pidfd: Pidfd::open(process).unwrap().unwrap() };
+        let moved = || std::fs::read_link(format!("/proc/{}/fd/0", process.pid)).unwrap();
+        while moved() != Path::new("/dev/null") {
+            std::thread::yield_now();
+        }
+        running
+    }
+
     pub(crate) fn reap(&self) -> i32 {
         let mut status = 0;
         // SAFETY: waits for the child started here and nobody else's.
