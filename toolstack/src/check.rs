@@ -1,7 +1,7 @@
 //! Records against reality.
 //!
 //! ```text
-//! record at revision r -> QEMU, one round on its query socket -> record again: moved? from the start, three times
+//! row at revision r -> QEMU, one round on its query socket -> whole record: its row moved? from the start, three times
 //! ```
 //!
 //! A look takes its turn on the query socket and no slow lock; whether an owner is in a hold is asked without waiting for it,
@@ -231,6 +231,8 @@ impl Host {
                 let _place = places.acquire().await.ok();
                 lockdep::scope(look::look(host, subject, &hints, patience)).await
             });
+            // Who was asked is served before the next is: QEMUs work while others are still to be asked.
+            tokio::task::yield_now().await;
         }
         let mut survey = Survey::default();
         let mut count = 0;

@@ -19,14 +19,14 @@ use super::{
     files::OpenFiles,
     found::{self, Fix, Found, Kind, Subject, Survey},
     restore::Hints,
-    sighting::{self, Round},
+    sighting::{self, Round, Sighting},
 };
 use crate::{
     berth::Berth,
     error::{Error, Kind as ErrorKind},
     host::Shared,
     operation::GLANCE,
-    record::{self, OwnerRecord},
+    record::{self, OwnerRecord, ProcessRecord},
     thing::Thing,
     verbs::settings,
 };
@@ -106,6 +106,9 @@ fn readable(row: &DomainRow) -> Result<(), Error> {
 }
 
 /// Looks at one domain. Takes its turn on the query socket, and no slow lock.
+///
+/// The row is read before its QEMU is asked, and all of the record after: of a row that is the same then it is what was recorded
+/// all the while, for whatever changes of it changes its revision.
 pub(super) async fn look(
     host: Arc<Shared>,
     subject: Subject,
@@ -114,7 +117,12 @@ pub(super) async fn look(
 ) -> Result<Survey, Error> {
     let deadline = Instant::now() + patience;
     for _ in 0..LOOKS {
-        let before = match read(&host, &subject)? {
+        let before = row(&host, &subject)?;
+        let asked = match &before {
+            Some(before) => ask(&host, &subject, before, deadline).await?,
+            None => Asked::Nobody,
+        };
+        let record = match read(&host, &subject)? {
             Read::Whole(record) => record,
             Read::Gone => return Ok(Survey::default()),
             Read::Damaged(words) => {
@@ -124,10 +132,8 @@ pub(super) async fn look(
                 return Ok(Survey::one(found.repair(Fix::Store, words), 0));
             }
         };
-        let seen = judge(&host, &subject, &before, hints, deadline).await?;
-        let after = read(&host, &subject)?;
-        if let (Some(seen), Read::Whole(after)) = (seen, after)
-            && after.row == before.row
+        if before.is_some_and(|before| before == record.row)
+            && let Some(seen) = judge(&host, &subject, &record, asked, hints, deadline).await?
         {
             return Ok(seen);
         }
@@ -135,11 +141,75 @@ pub(super) async fn look(
     Ok(Survey::under_way(&subject))
 }
 
+/// `None` where there is none, or none that reads: what [`read`] says of it then counts.
+fn row(host: &Shared, subject: &Subject) -> Result<Option<DomainRow>, Error> {
+    let Some(store) = host.store_if_made() else { return Ok(None) };
+    let uuid = Uuid::from_u128(subject.domain.0);
+    match store.snapshot(|snapshot| snapshot.domain(uuid)) {
+        Err(StoreError::Corrupt { .. }) => Ok(None),
+        other => Ok(other?),
+    }
+}
+
+/// What asking the QEMU of a row came to.
+enum Asked {
+    /// The row says that none is to be asked.
+    Nobody,
+    Dead,
+    Moved,
+    Unreachable(String),
+    Seen(Box<Sighting>, Option<OpenFiles>),
+}
+
+async fn ask(
+    host: &Shared,
+    subject: &Subject,
+    row: &DomainRow,
+    deadline: Instant,
+) -> Result<Asked, Error> {
+    let (Ok(Phase::Live), Ok(run)) = (record::phase(&row.phase), record::process(row)) else {
+        return Ok(Asked::Nobody);
+    };
+    let run = run.as_ref();
+    let berth = &host.folders.berth(subject.domain, Generation(row.generation));
+    if let Some(run) = run
+        && alive::probe(&berth.alive(), &run.alive).map_err(unreadable)? == alive::Alive::Free
+    {
+        return Ok(Asked::Dead);
+    }
+    // The kernel is asked who lives, and what it has open, while QEMU answers.
+    let learn = || {
+        let fate = fate(run, berth)?;
+        let process = match fate {
+            alive::Fate::Living(process) => process,
+            alive::Fate::Dead | alive::Fate::Unknown(_) => None,
+        };
+        let files = process.and_then(|process| OpenFiles::of(process.pid));
+        Ok::<_, Error>((fate, process, files))
+    };
+    let mut learnt = None;
+    let round =
+        sighting::look(host, berth, &subject.name, deadline, || learnt = Some(learn())).await?;
+    let (fate_then, process, files) = learnt.unwrap_or_else(learn)?;
+    Ok(match round {
+        _ if fate_then == alive::Fate::Dead => Asked::Moved,
+        Round::Moved => Asked::Moved,
+        Round::Lost(_) if ends(run, berth, process, deadline).await? => Asked::Moved,
+        Round::Lost(_) if fate(run, berth)? == alive::Fate::Dead => Asked::Moved,
+        Round::Silent(words) | Round::Lost(words) => {
+            let pid = process.map(|process| process.pid);
+            Asked::Unreachable(format!("{} lives: {words}", of_pid("its QEMU", pid)))
+        }
+        Round::Seen(sighting) => Asked::Seen(sighting, files),
+    })
+}
+
 /// `None`: it moved meanwhile.
 async fn judge(
     host: &Arc<Shared>,
     subject: &Subject,
     record: &Record,
+    asked: Asked,
     hints: &Hints,
     deadline: Instant,
 ) -> Result<Option<Survey>, Error> {
@@ -155,7 +225,31 @@ async fn judge(
             Ok(Some(Survey::one(found, devices)))
         }
         Phase::Dying { then, .. } => Ok(Some(dying(host, subject, record, then, devices))),
-        Phase::Live => live(host, subject, record, hints, deadline).await,
+        Phase::Live => match asked {
+            Asked::Nobody | Asked::Moved => Ok(None),
+            Asked::Dead => confirm_dead(host, subject, record, &berth, deadline).await,
+            Asked::Unreachable(words) => {
+                Ok(Some(Survey::one(Found::of(Kind::Unreachable, subject, words), devices)))
+            }
+            Asked::Seen(sighting, files) => {
+                let has_open_intent = record.has_open_intent();
+                let is_held = has_open_intent && holder(&berth)?.is_some();
+                let view = compare::View {
+                    host,
+                    subject,
+                    record,
+                    sighting: &sighting,
+                    files: files.as_ref(),
+                    is_held,
+                    hints,
+                };
+                let mut survey = compare::compare(&view);
+                if is_held {
+                    survey.under_way.push(subject.name.clone());
+                }
+                Ok(Some(survey))
+            }
+        },
     }
 }
 
@@ -172,50 +266,6 @@ fn dying(host: &Shared, subject: &Subject, record: &Record, then: Then, devices:
     let found = Found::of(Kind::PendingIntent, subject, detail)
         .repair(Fix::Rest, format!("settle: kill QEMU if it runs, then {end}"));
     Survey::one(found, devices)
-}
-
-async fn live(
-    host: &Arc<Shared>,
-    subject: &Subject,
-    record: &Record,
-    hints: &Hints,
-    deadline: Instant,
-) -> Result<Option<Survey>, Error> {
-    let berth = &host.folders.berth(subject.domain, Generation(record.row.generation));
-    let devices = record.user_devices();
-    let process = match fate(record, berth)? {
-        alive::Fate::Living(process) => process,
-        alive::Fate::Unknown(_) => None,
-        alive::Fate::Dead => return confirm_dead(host, subject, record, berth, deadline).await,
-    };
-    let pid = process.map(|process| process.pid);
-    match sighting::look(host, berth, &subject.name, deadline).await? {
-        Round::Moved => Ok(None),
-        Round::Lost(_) if ends(record, berth, process, deadline).await? => Ok(None),
-        Round::Lost(_) if fate(record, berth)? == alive::Fate::Dead => Ok(None),
-        Round::Silent(words) | Round::Lost(words) => {
-            let detail = format!("{} lives: {words}", of_pid("its QEMU", pid));
-            Ok(Some(Survey::one(Found::of(Kind::Unreachable, subject, detail), devices)))
-        }
-        Round::Seen(sighting) => {
-            let is_held = holder(berth)?.is_some();
-            let files = pid.and_then(OpenFiles::of);
-            let view = compare::View {
-                host,
-                subject,
-                record,
-                sighting: &sighting,
-                files: files.as_ref(),
-                is_held,
-                hints,
-            };
-            let mut survey = compare::compare(&view);
-            if is_held && record.has_open_intent() {
-                survey.under_way.push(subject.name.clone());
-            }
-            Ok(Some(survey))
-        }
-    }
 }
 
 /// A spawner holds the fast lock from the commit that says `Live` until its child has executed, and so does the child:
@@ -245,10 +295,11 @@ async fn confirm_dead(
         }
         return Ok(None);
     };
-    if now.row != record.row || fate(&now, berth)? != alive::Fate::Dead {
+    let run = record::process(&now.row)?;
+    if now.row != record.row || fate(run.as_ref(), berth)? != alive::Fate::Dead {
         return Ok(None);
     }
-    let process = record::process(&now.row)?.and_then(|run| run.process);
+    let process = run.and_then(|run| run.process);
     let detail = format!("{} is gone", of_pid("its QEMU", process.map(|process| process.pid)));
     let found = Found::of(Kind::DeadDomain, subject, detail).repair(Fix::Rest, "back to defined");
     Ok(Some(Survey::one(found, now.user_devices())))
@@ -257,18 +308,18 @@ async fn confirm_dead(
 /// A QEMU that is ending hangs up first. Its death is seen on the next look. Where its spawner died before it recorded the
 /// process, the process is the one that holds the alive lock; in its last moments it has no descriptors to be found by.
 async fn ends(
-    record: &Record,
+    run: Option<&ProcessRecord>,
     berth: &Berth,
     seen: Option<ProcessId>,
     deadline: Instant,
 ) -> Result<bool, Error> {
     let until = deadline.min(Instant::now() + DEATH);
-    let recorded = record::process(&record.row)?.and_then(|run| run.process);
+    let recorded = run.and_then(|run| run.process);
     if let Some(process) = recorded.or(seen) {
         let Some(pidfd) = Pidfd::open(process).map_err(unreadable)? else { return Ok(true) };
         return Ok(pidfd.exited(Some(until)).await.map_err(unreadable)? == Waited::Exited);
     }
-    while fate(record, berth)? != alive::Fate::Dead {
+    while fate(run, berth)? != alive::Fate::Dead {
         if Instant::now() >= until {
             return Ok(false);
         }
@@ -282,8 +333,8 @@ fn of_pid(what: &str, pid: Option<u32>) -> String {
 }
 
 /// What the kernel says of the QEMU of a row. Of one that names none only its monitor can tell.
-fn fate(record: &Record, berth: &Berth) -> Result<alive::Fate, Error> {
-    let Some(run) = record::process(&record.row)? else { return Ok(alive::Fate::Living(None)) };
+fn fate(run: Option<&ProcessRecord>, berth: &Berth) -> Result<alive::Fate, Error> {
+    let Some(run) = run else { return Ok(alive::Fate::Living(None)) };
     alive::resolve(&berth.alive(), &run.alive, run.process).map_err(unreadable)
 }
 

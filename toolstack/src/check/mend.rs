@@ -250,7 +250,7 @@ async fn machine(
         let berth = shared.folders.berth(domain, generation);
         let patience = request.timeout.unwrap_or(found::PATIENCE);
         let deadline = Instant::now() + patience;
-        let seen = in_scope(sighting::look(shared, &berth, &subject.name, deadline)).await?;
+        let seen = in_scope(sighting::look(shared, &berth, &subject.name, deadline, || ())).await?;
         let Round::Seen(sighting) = seen else {
             let words = format!("the monitor of generation {generation} does not answer");
             return Err(Error::new(ErrorKind::Unknown, words));

@@ -30,12 +30,14 @@ pub(super) enum Round {
     Moved,
 }
 
-/// Asks within one deadline, whatever the number of devices.
+/// Asks within one deadline, whatever the number of devices. What is to be done `meanwhile` is done when QEMU has been asked,
+/// before its answers are waited for; where it could not be asked, it is not done.
 pub(super) async fn look(
     host: &Shared,
     berth: &Berth,
     name: &str,
     deadline: Instant,
+    meanwhile: impl FnOnce(),
 ) -> Result<Round, Error> {
     let mut permit = Permit::root();
     let _permit = permit.enter::<MonitorLevel>();
@@ -61,7 +63,13 @@ pub(super) async fn look(
     queries.push(Tree::query());
     // R19: what cannot be read is never "nothing there".
     let unread = |error| Ok(Round::Silent(format!("failed to {error}")));
-    let answers = match wire::values(&monitor, queries, deadline).await {
+    let aside = async {
+        // The connection sends first.
+        tokio::task::yield_now().await;
+        meanwhile();
+    };
+    let (answers, ()) = tokio::join!(wire::values(&monitor, queries, deadline), aside);
+    let answers = match answers {
         Ok(Some(answers)) => answers,
         Ok(None) => return Ok(lost(deadline)),
         Err(error) => return unread(error),

@@ -23,18 +23,20 @@ pub(super) fn qemus(host: &Shared) -> Result<Vec<Found>, Error> {
     let scan = alive::scan(&host.folders.run).map_err(|error| {
         Error::new(ErrorKind::Environment, "failed to look for QEMUs").because(error)
     })?;
+    // A row says `Live` before its QEMU is spawned, and goes after it died: read after the scan, a row that does not name what
+    // still runs never did.
+    let rows = sound_rows(host)?;
     let mut found = Vec::new();
     for holding in scan.found {
         let Some((domain, generation)) = berth_of(&holding.path) else { continue };
-        // A row says `Live` before its QEMU is spawned, and goes after it died: read after the scan, a row that does not
-        // name what still runs never did.
-        let row = sound_row(host, domain)?;
-        let is_named = row.as_ref().is_some_and(|row| names(row, generation));
+        let uuid = Uuid::from_u128(domain.0);
+        let row = rows.iter().find(|row| row.uuid == uuid);
+        let is_named = row.is_some_and(|row| names(row, generation));
         if is_named || is_damaged(host, domain)? || !still_runs(&holding)? {
             continue;
         }
         let survives = survivor::read(&host.folders.berth(domain, generation), domain).is_some();
-        found.push(stray(domain, generation, holding, row, survives));
+        found.push(stray(domain, generation, holding, row.cloned(), survives));
     }
     Ok(found)
 }
@@ -91,10 +93,14 @@ pub(super) fn names(row: &DomainRow, generation: Generation) -> bool {
 
 /// The row, where it verifies.
 pub(super) fn sound_row(host: &Shared, domain: Domain) -> Result<Option<DomainRow>, Error> {
-    let Some(store) = host.store_if_made() else { return Ok(None) };
     let uuid = Uuid::from_u128(domain.0);
-    let rows = store.snapshot(|snapshot| snapshot.sound_domains())?;
-    Ok(rows.into_iter().find(|row| row.uuid == uuid))
+    Ok(sound_rows(host)?.into_iter().find(|row| row.uuid == uuid))
+}
+
+/// The rows that verify.
+fn sound_rows(host: &Shared) -> Result<Vec<DomainRow>, Error> {
+    let Some(store) = host.store_if_made() else { return Ok(Vec::new()) };
+    Ok(store.snapshot(|snapshot| snapshot.sound_domains())?)
 }
 
 /// Whether there is a row of the domain that does not verify.
