@@ -73,16 +73,17 @@ fn queries() -> Vec<String> {
     let query = |command: &str, arguments: Value| {
         json!({"execute": command, "arguments": arguments}).to_string()
     };
+    let plain = |command: &str| json!({"execute": command}).to_string();
     let monitor =
         |line: &str| query("human-monitor-command", json!({"command-line": line.to_owned()}));
     vec![
-        query("query-status", json!({})),
+        plain("query-status"),
         query("qom-list", json!({"path": "/machine/peripheral"})),
         query("qom-list", json!({"path": "/machine/peripheral-anon"})),
         query("query-named-block-nodes", json!({"flat": true})),
-        query("query-block", json!({})),
+        plain("query-block"),
         query("qom-list", json!({"path": "/objects"})),
-        query("query-fdsets", json!({})),
+        plain("query-fdsets"),
         monitor("info network"),
         monitor("info qtree"),
     ]
