@@ -126,16 +126,16 @@ mod tests {
 
     #[test]
     fn a_file_is_known_by_what_it_is_and_named_only_while_its_descriptor_is_still_its() {
-        let (one, other) = (tempfile::NamedTempFile::new().unwrap(), tempfile::tempfile().unwrap());
+        let [one, other] = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
+        let nameless = tempfile::tempfile().unwrap();
         let mut opened = OwnedFd::from(one.reopen().unwrap());
-        let descriptor = u64::try_from(opened.as_raw_fd()).unwrap();
+        let number = |file: &dyn AsRawFd| u64::try_from(file.as_raw_fd()).unwrap();
         let files = OpenFiles::of(std::process::id()).unwrap();
         assert!(files.has(one.path()).unwrap());
         assert!(!files.has(&one.path().with_extension("none")).unwrap());
-        let nameless = u64::try_from(other.as_raw_fd()).unwrap();
-        assert_eq!(files.behind(&[nameless]), None);
-        assert_eq!(files.behind(&[descriptor]).as_deref(), one.path().to_str());
+        assert_eq!(files.behind(&[number(&nameless)]), None);
+        assert_eq!(files.behind(&[number(&opened)]).as_deref(), one.path().to_str());
         rustix::io::dup2(&other, &mut opened).unwrap();
-        assert_eq!(files.behind(&[descriptor]), None);
+        assert_eq!(files.behind(&[number(&opened)]), None);
     }
 }
