@@ -107,10 +107,12 @@ impl Tree {
 
 impl Drawn {
     fn read(&mut self, line: &str) {
-        if let Some((name, value)) = line.split_once(" = ") {
-            let asked = properties(&self.qom_type).iter().find(|property| **property == name);
+        let value = |property: &str| line.strip_prefix(property)?.strip_prefix(" = ");
+        let mut asked = properties(&self.qom_type).iter();
+        let said = asked.find_map(|property| Some((*property, value(property)?)));
+        if let Some((property, value)) = said {
             // The outer half comes first, and its word counts.
-            if let Some(property) = asked.filter(|property| self.value(property).is_none()) {
+            if self.value(property).is_none() {
                 self.values.push((property, value.to_owned()));
             }
         } else if let Some((_, rest)) = line.split_once(", port ")
