@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use memchr::memchr;
+
 /// How much is read at a time at least, and kept between lines.
 const CHUNK: usize = 64 << 10;
 
@@ -40,7 +42,7 @@ impl Lines {
     /// Takes the next whole line, without the line feed and the carriage return that QEMU sends
     /// before it; `None` where it is not whole yet.
     pub(crate) fn take(&mut self) -> Result<Option<&[u8]>, TooLong> {
-        let found = self.buffer[self.searched..].iter().position(|&byte| byte == b'\n');
+        let found = memchr(b'\n', &self.buffer[self.searched..]);
         let end = found.map_or(self.buffer.len(), |offset| self.searched + offset);
         if end - self.start > self.limit {
             return Err(TooLong);

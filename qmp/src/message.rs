@@ -1,5 +1,6 @@
 //! Lines into messages.
 
+use memchr::memchr2;
 use serde_json::{Map, Value};
 
 use crate::{Event, Garble, Limits, Refusal, Timestamp};
@@ -114,41 +115,37 @@ struct Shape {
 }
 
 impl Shape {
-    fn of(text: &[u8]) -> Self {
+    fn of(mut text: &[u8]) -> Self {
         let mut shape = Self { values: 1, depth: 0 };
         let mut open = 0_usize;
-        let mut at = At::Structure;
-        for &byte in text {
-            at = match (at, byte) {
-                (At::Structure, b'"') | (At::Escape, _) => At::String,
-                (At::String, b'"') => At::Structure,
-                (At::String, b'\\') => At::Escape,
-                (At::String, _) => At::String,
-                (At::Structure, _) => {
-                    match byte {
-                        b',' => shape.values += 1,
-                        b'[' | b'{' => {
-                            shape.values += 1;
-                            open += 1;
-                            shape.depth = shape.depth.max(open);
-                        }
-                        b']' | b'}' => open = open.saturating_sub(1),
-                        _ => {}
-                    }
-                    At::Structure
+        while let Some((&byte, rest)) = text.split_first() {
+            text = rest;
+            match byte {
+                b'"' => text = behind_string(text),
+                b',' => shape.values += 1,
+                b'[' | b'{' => {
+                    shape.values += 1;
+                    open += 1;
+                    shape.depth = shape.depth.max(open);
                 }
-            };
+                b']' | b'}' => open = open.saturating_sub(1),
+                _ => {}
+            }
         }
         shape
     }
 }
 
-/// Where in a JSON text a byte is.
-#[derive(Clone, Copy)]
-enum At {
-    Structure,
-    String,
-    Escape,
+/// What is behind a string whose first quote was taken; nothing where it has no end.
+fn behind_string(mut text: &[u8]) -> &[u8] {
+    while let Some(at) = memchr2(b'"', b'\\', text) {
+        if text[at] == b'"' {
+            return &text[at + 1..];
+        }
+        // Past what is escaped.
+        text = text.get(at + 2..).unwrap_or_default();
+    }
+    &[]
 }
 
 #[cfg(test)]
