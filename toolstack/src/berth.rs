@@ -3,7 +3,7 @@
 use std::{
     fs::{DirBuilder, File},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -20,8 +20,6 @@ pub(crate) struct Berth(PathBuf);
 
 /// Left by whoever ended the generation for whoever still holds its slow lock.
 const OVER: &str = "over";
-
-const DRAWN: &str = "drawn";
 
 /// What the folder of a generation is called once nobody needs it.
 pub(crate) const GONE: &str = "gone.";
@@ -77,21 +75,6 @@ impl Berth {
         make(&self.0)
     }
 
-    /// Says that QEMU may come to know serials up to this one. By the holder of the slow lock, before it does; the
-    /// length of an empty file, which needs no room and is never half written.
-    pub(crate) fn note_drawn(&self, counter: u64) -> io::Result<()> {
-        let mut options = File::options();
-        options.write(true).create(true).truncate(false).mode(0o600);
-        let opened = options.open(self.0.join(DRAWN));
-        let file = match opened {
-            Ok(file) => file,
-            // The run folder was wiped, and the endpoints with it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        if file.metadata()?.len() < counter { file.set_len(counter) } else { Ok(()) }
-    }
-
     /// Whether some process holds its alive lock. Asked shared, so that two who ask do not see each other.
     pub(crate) fn is_alive(&self) -> io::Result<bool> {
         let file = match File::open(self.alive()) {
@@ -103,14 +86,6 @@ impl Berth {
             Ok(()) => flock(&file, FlockOperation::Unlock).map(|()| false).map_err(Into::into),
             Err(Errno::WOULDBLOCK) => Ok(true),
             Err(errno) => Err(errno.into()),
-        }
-    }
-
-    pub(crate) fn drawn(&self) -> io::Result<u64> {
-        match fs::symlink_metadata(self.0.join(DRAWN)) {
-            Ok(file) => Ok(file.len()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-            Err(error) => Err(error),
         }
     }
 

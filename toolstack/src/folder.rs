@@ -4,11 +4,11 @@
 //! STATE/steadfast.db            the records
 //! STATE/locks/gate              the gate
 //! STATE/locks/UUID              a domain's fast lock
+//! RUN/drawn                     as long as the last number that a QEMU may know
 //! RUN/UUID/GENERATION/slow      a generation's slow lock
 //! RUN/UUID/GENERATION/alive     held by its QEMU
 //! RUN/UUID/GENERATION/{command,query,monitor}   its QMP sockets
 //! RUN/UUID/GENERATION/turn      the turn on the query socket
-//! RUN/UUID/GENERATION/drawn     as long as the last serial that its QEMU may know
 //! RUN/UUID/gone.GENERATION      a folder that is being taken away
 //! RUN/UUID/GENERATION/document        a copy of what it was started from, should the store lose its own
 //! RUN/UUID/GENERATION/{qemu.log,serial.log}
@@ -23,20 +23,26 @@ use std::{
 use steadfast_protocol::{Domain, Generation};
 use uuid::Uuid;
 
-use crate::berth::{self, Berth, GONE};
+use crate::{
+    berth::{self, Berth, GONE},
+    drawn,
+};
 
 /// The two folders of a host.
 #[derive(Clone, Debug)]
 pub(crate) struct Folders {
     pub(crate) state: PathBuf,
     pub(crate) run: PathBuf,
-    /// What the survey of this process found.
+    /// Asked for once in a process: what is drawn after it is in the store's counter.
     floor: Arc<OnceLock<u64>>,
+    /// What the survey of this process found.
+    surveyed: Arc<OnceLock<u64>>,
 }
 
 impl Folders {
     pub(crate) fn new(state: PathBuf, run: PathBuf) -> Self {
-        Self { state, run, floor: Arc::default() }
+        let (floor, surveyed) = Default::default();
+        Self { state, run, floor, surveyed }
     }
 
     pub(crate) fn fast_lock(&self, domain: Domain) -> PathBuf {
@@ -79,23 +85,39 @@ impl Folders {
         Ok(uuids.map(|uuid| Domain(uuid.as_u128())).collect())
     }
 
-    /// The survey's answer, asked for once: what is drawn after it is in the store's counter. Before the first section, for
-    /// none reads folders under its locks; a process that has none needs no survey.
+    /// The largest generation or serial that a QEMU of this run folder may know (R10). To be asked before the first section, for
+    /// none reads folders under its locks; a process that has none needs no floor.
     pub(crate) fn floor(&self) -> io::Result<u64> {
-        if let Some(floor) = self.floor.get() {
-            return Ok(*floor);
-        }
-        let floor = self.survey()?;
-        Ok(*self.floor.get_or_init(|| floor))
+        once(&self.floor, || match drawn::noted(&self.run)? {
+            Some(noted) => Ok(noted),
+            None => self.survey(),
+        })
     }
 
-    /// The largest generation or serial that a QEMU of this run folder may know (R10). On its way it finishes what whoever
-    /// was taking a folder away, and died, had begun: nobody looks for anything in those.
+    /// What a survey of this process said: [`floor`](Self::floor), by one who looked through the run folder.
+    pub(crate) fn surveyed(&self) -> io::Result<u64> {
+        once(&self.surveyed, || self.survey())
+    }
+
+    /// Looks through the run folder for what [`floor`](Self::floor) says. On its way it finishes what whoever was taking a
+    /// folder away, and died, had begun: nobody looks for anything in those.
     pub(crate) fn survey(&self) -> io::Result<u64> {
-        let mut floor = 0;
+        Ok(self.generations()?.max(drawn::noted(&self.run)?.unwrap_or(0)))
+    }
+
+    /// Says that a QEMU may come to know numbers up to this one, before it does.
+    pub(crate) fn note_drawn(&self, number: u64) -> io::Result<()> {
+        drawn::note(&self.run, number, || self.generations())
+    }
+
+    /// The largest generation that has a folder, where those are finished off that were being taken away.
+    fn generations(&self) -> io::Result<u64> {
+        let mut largest = 0;
         for folder in entries(&self.run)? {
             let name = folder.file_name().and_then(|name| name.to_str());
-            let Some(uuid) = name.and_then(|name| Uuid::try_parse(name).ok()) else { continue };
+            if name.is_none_or(|name| Uuid::try_parse(name).is_err()) {
+                continue;
+            }
             let mut is_in_use = false;
             for inner in entries(&folder)? {
                 let name = inner.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -105,17 +127,14 @@ impl Folders {
                     continue;
                 }
                 is_in_use = true;
-                if let Ok(generation) = name.parse() {
-                    let berth = self.berth(Domain(uuid.as_u128()), Generation(generation));
-                    floor = floor.max(generation).max(berth.drawn()?);
-                }
+                largest = largest.max(name.parse().unwrap_or(0));
             }
             if !is_in_use {
                 // Who is about to make a folder in it makes it again.
                 let _ = std::fs::remove_dir(&folder);
             }
         }
-        Ok(floor)
+        Ok(largest)
     }
 
     /// A generation of the domain other than this one whose QEMU lives.
@@ -131,6 +150,14 @@ impl Folders {
         }
         Ok(None)
     }
+}
+
+fn once(kept: &OnceLock<u64>, ask: impl FnOnce() -> io::Result<u64>) -> io::Result<u64> {
+    if let Some(known) = kept.get() {
+        return Ok(*known);
+    }
+    let found = ask()?;
+    Ok(*kept.get_or_init(|| found))
 }
 
 fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -161,12 +188,14 @@ mod tests {
     fn the_floor_is_the_largest_number_that_a_qemu_may_know_and_never_falls() {
         let (_folder, folders) = folders();
         assert_eq!(folders.survey().unwrap(), 0);
-        let berth = folders.berth(Domain(1), Generation(5));
-        berth.make().unwrap();
+        folders.berth(Domain(1), Generation(5)).make().unwrap();
         assert_eq!(folders.survey().unwrap(), 5);
-        berth.note_drawn(17).unwrap();
-        berth.note_drawn(9).unwrap();
-        assert_eq!(folders.survey().unwrap(), 17);
+        // Whoever notes first tells of those that were begun before anybody noted.
+        folders.note_drawn(2).unwrap();
+        assert_eq!(drawn::noted(&folders.run).unwrap(), Some(5));
+        folders.note_drawn(17).unwrap();
+        folders.note_drawn(9).unwrap();
+        assert_eq!(folders.floor().unwrap(), 17);
         folders.berth(Domain(2), Generation(18)).make().unwrap();
         assert_eq!(folders.survey().unwrap(), 18);
     }

@@ -32,11 +32,6 @@ impl Hold {
         }
     }
 
-    /// Says which serials QEMU may come to know under it.
-    pub(crate) fn note_drawn(&self, counter: u64) -> io::Result<()> {
-        self.0.berth.note_drawn(counter)
-    }
-
     /// Takes the whole folder away, then unlocks.
     pub(crate) fn clear(self) -> io::Result<()> {
         let held = self.0.held.lock().take();

@@ -26,6 +26,7 @@
 mod answer;
 mod berth;
 mod check;
+mod drawn;
 mod error;
 mod folder;
 mod hold;

@@ -268,6 +268,7 @@ impl Platform for Operation {
         generation: Generation,
     ) -> Result<Hold, Error> {
         tracing::trace!(call = "found");
+        self.host.folders.note_drawn(generation.0).map_err(noting)?;
         let berth = self.berth(domain, generation);
         let path = berth.slow();
         let deadline = self.lock_deadline();

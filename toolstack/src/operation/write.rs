@@ -26,7 +26,12 @@ impl Operation {
         closure: impl FnOnce(&mut Tx<Thing>) -> R + Send + 'static,
         after: impl FnOnce(&R) -> Option<Result<(), LaunchError>>,
     ) -> Result<(R, Option<Result<(), LaunchError>>), Error> {
-        self.host.folders.floor().map_err(unread)?;
+        // What a dead one left of its generation is finished by those who end or begin one, not by every change of a device.
+        match hold {
+            Some(_) => self.host.folders.floor(),
+            None => self.host.folders.surveyed(),
+        }
+        .map_err(unread)?;
         let path = self.host.folders.fast_lock(domain);
         let deadline = self.lock_deadline();
         let waiting = self.stages.wait("fast-lock");
@@ -53,8 +58,8 @@ impl Operation {
         if outcome.wrote {
             self.recorded(outcome.phase);
         }
-        if let (Some(hold), Some(counter)) = (hold, outcome.drawn) {
-            hold.note_drawn(counter).map_err(noting)?;
+        if let (Some(_), Some(counter)) = (hold, outcome.drawn) {
+            self.host.folders.note_drawn(counter).map_err(noting)?;
         }
         let launched = after(&value);
         // The lock of a domain that is gone goes with it, by its holder.
