@@ -18,6 +18,16 @@ pub struct Command {
     arguments: Value,
     descriptor: Option<OwnedFd>,
     keep: Keep,
+    naming: Naming,
+}
+
+/// How the reply to a command is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// By the id it repeats.
+    ById,
+    /// By its turn: QEMU answers in order.
+    ByTurn,
 }
 
 /// What a command owns besides itself; only dropped, never looked at.
@@ -37,6 +47,7 @@ impl Command {
             arguments: Value::Object(Map::new()),
             descriptor: None,
             keep: Keep::new(),
+            naming: Naming::ById,
         }
     }
 
@@ -80,6 +91,15 @@ impl Command {
         &self.name
     }
 
+    /// Leaves the id out, which QEMU takes longer to read than it takes for a short command.
+    pub(crate) fn go_by_turn(&mut self) {
+        self.naming = Naming::ByTurn;
+    }
+
+    pub(crate) fn naming(&self) -> Naming {
+        self.naming
+    }
+
     /// The line that goes to QEMU, and the rest.
     pub(crate) fn into_line(self, id: String) -> (Vec<u8>, Luggage) {
         let mut message = Map::new();
@@ -87,7 +107,9 @@ impl Command {
         if self.arguments.as_object().is_none_or(|members| !members.is_empty()) {
             message.insert("arguments".into(), self.arguments);
         }
-        message.insert("id".into(), id.into());
+        if self.naming == Naming::ById {
+            message.insert("id".into(), id.into());
+        }
         let mut line = Value::Object(message).to_string().into_bytes();
         line.push(b'\n');
         (line, Luggage { descriptor: self.descriptor, keep: self.keep })

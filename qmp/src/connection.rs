@@ -29,6 +29,7 @@ use tokio::sync::watch;
 
 use crate::{
     Garble, Limits, Outcome, QmpError, Refusal, UnknownReason,
+    command::Naming,
     dial::Negotiated,
     id::CommandId,
     message::{Body, Message},
@@ -62,8 +63,16 @@ pub(crate) struct Connection {
 /// Commands in flight, in the order they were sent: whatever happens, each of them is settled exactly once.
 struct Ledger {
     in_flight: BTreeMap<CommandId, Waiter>,
+    /// Whether there ever was one that goes by its turn: from then on a reply without an id is never somebody else's.
+    turns: Turns,
     shared: Arc<Shared>,
     end: QmpError,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turns {
+    Never,
+    Taken,
 }
 
 /// The most lines in one write; the kernel takes 1024.
@@ -80,6 +89,7 @@ impl Connection {
         });
         let ledger = Ledger {
             in_flight: BTreeMap::new(),
+            turns: Turns::Never,
             shared: Arc::clone(&shared),
             end: QmpError::Abandoned,
         };
@@ -158,8 +168,9 @@ impl Connection {
                 return Ok(());
             }
             self.rest = sent.rest;
-            let commands = sent.commands.into_iter().map(|command| (command.id, command.waiter));
-            self.ledger.in_flight.extend(commands);
+            for command in sent.commands {
+                self.ledger.send(command.id, command.waiter);
+            }
         }
     }
 
@@ -216,6 +227,13 @@ async fn passed(deadline: Option<Instant>) {
 }
 
 impl Ledger {
+    fn send(&mut self, id: CommandId, waiter: Waiter) {
+        if waiter.naming == Naming::ByTurn {
+            self.turns = Turns::Taken;
+        }
+        self.in_flight.insert(id, waiter);
+    }
+
     fn take_in(&mut self, message: Message) -> Result<(), QmpError> {
         match message.body {
             Body::Event(event) => self.shared.subscribers.publish(event, message.weight),
@@ -230,13 +248,23 @@ impl Ledger {
         id: Option<&Value>,
         result: Result<Value, Refusal>,
     ) -> Result<(), QmpError> {
-        let Some(command) = self.shared.outbox.ids().command(id) else {
-            self.shared.foreign.fetch_add(1, Ordering::Relaxed);
-            return Ok(());
+        // Who goes by turn goes first of all that are in flight.
+        let first = self.in_flight.first_key_value();
+        let in_turn =
+            first.filter(|(_, waiter)| waiter.naming == Naming::ByTurn).map(|(id, _)| *id);
+        let unexpected = |id: &str| QmpError::garbled(Garble::UnexpectedReply, id.as_bytes());
+        let command = match (id, self.shared.outbox.ids().command(id), in_turn) {
+            (None, _, Some(first)) => first,
+            (None, _, None) if self.turns == Turns::Taken => return Err(unexpected("no id")),
+            (_, Some(command), None) => command,
+            (_, Some(command), Some(_)) => return Err(unexpected(&command.to_string())),
+            (_, None, _) => {
+                self.shared.foreign.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            }
         };
         let Some(waiter) = self.in_flight.remove(&command) else {
-            let id = command.to_string();
-            return Err(QmpError::garbled(Garble::UnexpectedReply, id.as_bytes()));
+            return Err(unexpected(&command.to_string()));
         };
         waiter.settle(match result {
             Ok(value) => Outcome::Done(value),

@@ -116,6 +116,23 @@ impl Monitor {
         Batch::post(&self.handle.shared.outbox, commands, deadline).outcomes(deadline).await
     }
 
+    /// As [`Monitor::execute_all`], with an id in the last command alone: QEMU 7.2 reads a command byte by byte, and answers in
+    /// order, so the replies before that one are known by their turn. For a round of questions: where a reply too many or too
+    /// few comes, the connection ends, and the last outcome at the latest is [`Outcome::Unknown`].
+    ///
+    /// # Cancel safety
+    /// As [`Monitor::execute`], for each command.
+    pub async fn execute_in_turn(
+        &self,
+        mut commands: Vec<Command>,
+        deadline: Instant,
+    ) -> Vec<Outcome> {
+        if let Some((_, others)) = commands.split_last_mut() {
+            others.iter_mut().for_each(Command::go_by_turn);
+        }
+        self.execute_all(commands, deadline).await
+    }
+
     /// Queues the events that come from now on and that `filter` lets through. What came earlier is
     /// not among them: subscribe before the command whose event is awaited.
     #[must_use]

@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     Command, Outcome, QmpError, UnknownReason,
-    command::{Keep, Luggage},
+    command::{Keep, Luggage, Naming},
     id::{CAPABILITIES, CommandId, Ids},
     sync::{Mutex, Notify, oneshot},
 };
@@ -54,6 +54,7 @@ pub(crate) struct Unsent {
 /// Who waits for the outcome of a command, and what the command keeps until it has one.
 pub(crate) struct Waiter {
     pub(crate) deadline: Instant,
+    pub(crate) naming: Naming,
     answer: oneshot::Sender<Outcome>,
     keep: Keep,
     open: Arc<()>,
@@ -114,10 +115,11 @@ impl Outbox {
 
     fn accept(&self, command: Command, deadline: Instant) -> (Unsent, Ticket) {
         let id = CommandId(1 + self.last.fetch_add(1, Ordering::Relaxed));
+        let naming = command.naming();
         let (line, Luggage { descriptor, keep }) = command.into_line(self.ids.text(id));
         let (sender, answer) = oneshot::channel();
         let open = Arc::clone(&self.open);
-        let waiter = Waiter { deadline, answer: sender, keep, open };
+        let waiter = Waiter { deadline, naming, answer: sender, keep, open };
         (Unsent { id, line, descriptor, waiter }, Ticket { id, answer })
     }
 

@@ -293,11 +293,28 @@ pub(crate) async fn values(
     queries: Vec<device::Query>,
     deadline: Instant,
 ) -> Result<Option<Vec<Value>>, device::Error> {
+    said(monitor.execute_all(questions(queries), deadline).await)
+}
+
+/// The same in fewer bytes, for who decides nothing by it: all but the last answer are known by their turn.
+pub(crate) async fn values_in_turn(
+    monitor: &Monitor,
+    queries: Vec<device::Query>,
+    deadline: Instant,
+) -> Result<Option<Vec<Value>>, device::Error> {
+    said(monitor.execute_in_turn(questions(queries), deadline).await)
+}
+
+fn questions(queries: Vec<device::Query>) -> Vec<steadfast_qmp::Command> {
     let command = |query: device::Query| {
         steadfast_qmp::Command::new(query.command).arguments(query.arguments)
     };
-    let mut values = Vec::new();
-    for outcome in monitor.execute_all(queries.into_iter().map(command).collect(), deadline).await {
+    queries.into_iter().map(command).collect()
+}
+
+fn said(outcomes: Vec<Outcome>) -> Result<Option<Vec<Value>>, device::Error> {
+    let mut values = Vec::with_capacity(outcomes.len());
+    for outcome in outcomes {
         match outcome {
             Outcome::Done(value) => values.push(value),
             Outcome::Unknown(_) => return Ok(None),

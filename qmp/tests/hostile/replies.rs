@@ -214,3 +214,45 @@ async fn events_that_came_before_the_end_are_delivered_before_it() {
     assert!(matches!(events.recv(ample()).await, Err(EventsError::Closed(QmpError::Closed))));
     server.finish().await;
 }
+
+/// Asks three questions in turn of a peer that answers with these many replies before the last one's, numbered as they come.
+async fn in_turn_with(replies: u64) -> Vec<Outcome> {
+    let server = Server::start(move |mut peer| {
+        peer.negotiate();
+        let asked: Vec<Value> = ["a", "b", "c"].map(|name| peer.expect(name)).into();
+        assert!(asked[..2].iter().all(|command| command.get("id").is_none()), "{asked:?}");
+        peer.say(r#"{"return": 99, "id": "another's"}"#);
+        for number in 0..replies {
+            peer.say(&json!({ "return": number }).to_string());
+        }
+        peer.say(&json!({ "return": "last", "id": asked[2]["id"] }).to_string());
+        peer.until_left();
+    });
+    let monitor = connect(&server).await;
+    let commands = ["a", "b", "c"].map(Command::new).into();
+    let outcomes = monitor.execute_in_turn(commands, ample()).await;
+    drop(monitor);
+    server.finish().await;
+    outcomes
+}
+
+#[tokio::test]
+async fn replies_without_an_id_belong_to_who_is_first() {
+    let outcomes = in_turn_with(2).await;
+    let [Outcome::Done(first), Outcome::Done(second), Outcome::Done(last)] = &outcomes[..] else {
+        panic!("{outcomes:?}")
+    };
+    assert_eq!([first, second, last], [&json!(0), &json!(1), &json!("last")]);
+}
+
+#[tokio::test]
+async fn a_reply_too_many_or_too_few_in_a_turn_leaves_its_end_unknown() {
+    for replies in [0, 1, 3] {
+        let outcomes = in_turn_with(replies).await;
+        let Outcome::Unknown(UnknownReason::Sent(QmpError::Garbled { what, .. })) = &outcomes[2]
+        else {
+            panic!("{replies}: {outcomes:?}")
+        };
+        assert_eq!(*what, Garble::UnexpectedReply);
+    }
+}

@@ -68,7 +68,7 @@ pub(super) async fn look(
         tokio::task::yield_now().await;
         meanwhile();
     };
-    let (answers, ()) = tokio::join!(wire::values(&monitor, queries, deadline), aside);
+    let (answers, ()) = tokio::join!(wire::values_in_turn(&monitor, queries, deadline), aside);
     let answers = match answers {
         Ok(Some(answers)) => answers,
         Ok(None) => return Ok(lost(deadline)),
