@@ -13,6 +13,11 @@ use steadfast_store::{
 };
 
 fn filled() -> Fixture {
+    filled_with(0)
+}
+
+/// With so many devices more in the first domain.
+fn filled_with(more: usize) -> Fixture {
     let fixture = Fixture::new();
     let store = fixture.open();
     for number in 1..=3 {
@@ -26,9 +31,15 @@ fn filled() -> Fixture {
             section.note(&entry("attached"))
         });
     }
+    write(&store, uuid(1), move |section| {
+        (0..more).try_for_each(|number| section.put_device(&device(&format!("disl{number}"))))
+    });
     drop(store);
     fixture
 }
+
+/// A few are read at once, and of many those beside the place.
+const FEW_AND_MANY: [usize; 2] = [0, 20];
 
 /// Changes the database behind the store's back, checksums untouched.
 fn tamper(fixture: &Fixture, sql: &str) {
@@ -75,16 +86,18 @@ fn a_row_that_is_gone_is_not_no_row() {
         ("DELETE FROM claim WHERE device = 'disk'", "claim"),
         ("DELETE FROM userdata", "userdata"),
     ] {
-        let fixture = filled();
-        tamper(&fixture, sql);
-        let store = fixture.open();
-        let read = |snapshot: &Snapshot<'_>| match table {
-            "device" => snapshot.device(uuid(1), "disk").map(drop),
-            "claim" => snapshot.claims(uuid(1)).map(drop),
-            _ => snapshot.userdata(uuid(1), "xl").map(drop),
-        };
-        is_corrupt(store.snapshot(read), table);
-        assert!(damages(&store, "domain", &uuid(1).to_string()));
+        for more in FEW_AND_MANY {
+            let fixture = filled_with(more);
+            tamper(&fixture, sql);
+            let store = fixture.open();
+            let read = |snapshot: &Snapshot<'_>| match table {
+                "device" => snapshot.device(uuid(1), "disk").map(drop),
+                "claim" => snapshot.claims(uuid(1)).map(drop),
+                _ => snapshot.userdata(uuid(1), "xl").map(drop),
+            };
+            is_corrupt(store.snapshot(read), table);
+            assert!(damages(&store, "domain", &uuid(1).to_string()));
+        }
     }
 }
 
@@ -117,6 +130,38 @@ fn a_domain_with_a_damaged_key_is_not_an_absent_one() {
             ];
             for result in read {
                 assert!(!matches!(result, Ok(None)), "bit {bit} of byte {at} in {key}");
+            }
+        }
+    }
+}
+
+/// One bit in a copy of a device's key, and the copy that says where the row is.
+#[test]
+fn a_device_with_a_damaged_key_is_not_an_absent_one() {
+    for more in FEW_AND_MANY {
+        let fixture = filled_with(more);
+        let copy = fixture.path().join("backup");
+        fixture.open().backup(&copy).unwrap();
+        let whole = std::fs::read(&copy).unwrap();
+        let key = format!("{}disk", uuid(1));
+        let found = whole.windows(key.len()).enumerate().filter(|(_, at)| *at == key.as_bytes());
+        let ends: Vec<_> = found.map(|(at, _)| at + key.len() - 1).collect();
+        assert!(ends.len() >= 2, "{key} stands in {} places", ends.len());
+        for (at, bit) in ends.iter().flat_map(|at| (0..6).map(move |bit| (*at, bit))) {
+            let other = Fixture::new();
+            std::fs::create_dir_all(other.state()).unwrap();
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1 << bit;
+            std::fs::write(other.database(), damaged).unwrap();
+            let mut options = options(other.path());
+            options.run_folder = fixture.path().join("run");
+            let store = Store::open(options).unwrap();
+            let read = [
+                store.snapshot(|snapshot| snapshot.device(uuid(1), "disk")),
+                attempt(&store, uuid(1), |section| section.device("disk")),
+            ];
+            for result in read {
+                assert!(!matches!(result, Ok(None)), "bit {bit} of byte {at}, beside {more} more");
             }
         }
     }
