@@ -204,6 +204,29 @@ pub(crate) fn is_between<T>(
     Ok(true)
 }
 
+/// Whether the texts that a query answers are as many as are `expected`, and each greater than the one before: what stands above
+/// the rows leads to all of them.
+pub(crate) fn is_in_order(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+    expected: u64,
+) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(parameters)?;
+    let (mut last, mut found) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let ValueRef::Text(text) = row.get_ref(0)? else { return Ok(false) };
+        if found > 0 && text <= last.as_slice() {
+            return Ok(false);
+        }
+        last.clear();
+        last.extend_from_slice(text);
+        found += 1;
+    }
+    Ok(found == expected)
+}
+
 /// A number that SQLite counts.
 pub(crate) fn count(
     connection: &Connection,

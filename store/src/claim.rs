@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row};
 
-use crate::cells::{Reading, Table, Writing, collect, count, is_between, single};
+use crate::cells::{Reading, Table, Writing, collect, is_between, is_in_order, single};
 use crate::domain;
 use crate::error::StoreError;
 
@@ -34,6 +34,9 @@ pub(crate) fn list(
     let sql = "SELECT * FROM claim WHERE domain = ?1 ORDER BY claim";
     let claims = collect(connection, sql, [domain], |row| Ok(read(row)?.1))?;
     domain::same_count(expected, claims.len(), CLAIM.name, &domain)?;
+    if !claims.is_sorted_by(|one, next| one.claim < next.claim) {
+        return Err(domain::disordered(CLAIM.name, &domain));
+    }
     Ok(claims)
 }
 
@@ -62,8 +65,8 @@ pub(crate) fn holder(
             }
         }
     }
-    let sql = "SELECT count(*) FROM claim WHERE domain = ?1";
-    if wanted.is_empty() || (is_sound && count(connection, sql, [domain])? == expected) {
+    let claims = "SELECT claim FROM claim WHERE domain = ?1 ORDER BY claim";
+    if wanted.is_empty() || (is_sound && is_in_order(connection, claims, [domain], expected)?) {
         return Ok(None);
     }
     let taken = list(connection, domain, expected)?.into_iter();

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row};
 
-use crate::cells::{Reading, Table, Writing, collect, count, is_between, single};
+use crate::cells::{Reading, Table, Writing, collect, is_between, is_in_order, single};
 use crate::domain;
 use crate::error::StoreError;
 
@@ -64,11 +64,14 @@ pub(crate) fn list(
     let sql = "SELECT * FROM device WHERE domain = ?1 ORDER BY id";
     let devices = collect(connection, sql, [domain], |row| Ok(read(row)?.1))?;
     domain::same_count(expected, devices.len(), DEVICE.name, &domain)?;
+    if !devices.is_sorted_by(|one, next| one.id < next.id) {
+        return Err(domain::disordered(DEVICE.name, &domain));
+    }
     Ok(devices)
 }
 
 /// One device. That there is none is answered only where the rows beside its place are sound and the domain has as many as are
-/// `expected` of it: a row that is hidden is missed (R19). Where these are few all of them are read instead.
+/// `expected` of it, in order: a row that is hidden is missed (R19). Where these are few all of them are read instead.
 pub(crate) fn find(
     connection: &Connection,
     domain: &str,
@@ -92,8 +95,8 @@ pub(crate) fn find(
     );
     let is_absent =
         is_between(connection, beside, &[domain, id], read, |(_, row)| row.id.as_str().cmp(id))?;
-    let sql = "SELECT count(*) FROM device WHERE domain = ?1";
-    if is_absent && count(connection, sql, [domain])? == expected {
+    let ids = "SELECT id FROM device WHERE domain = ?1 ORDER BY id";
+    if is_absent && is_in_order(connection, ids, [domain], expected)? {
         return Ok(None);
     }
     in_list()

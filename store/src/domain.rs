@@ -213,6 +213,11 @@ pub(crate) fn same_count(
     })
 }
 
+/// The error of rows that do not come in the order of their keys: a search in them finds what it is led to.
+pub(crate) fn disordered(table: &'static str, domain: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Corrupt { table, key: domain.to_string(), detail: "its index is out of order" }
+}
+
 /// There is none: the rows beside its place say so, and both indexes have as many rows. Where that is not so the whole table is
 /// read, without any index, for the error.
 fn absent(

@@ -116,7 +116,7 @@ fn a_domain_with_a_damaged_key_is_not_an_absent_one() {
         let bits = found.iter().flat_map(|at| (0..3).map(move |bit| (at + length - 1, bit)));
         for (at, bit) in bits {
             let other = Fixture::new();
-            std::fs::create_dir_all(other.state()).unwrap();
+            std::fs::create_dir_all(other.state().join("locks")).unwrap();
             let mut damaged = whole.clone();
             damaged[at] ^= 1 << bit;
             std::fs::write(other.database(), damaged).unwrap();
@@ -149,7 +149,7 @@ fn a_device_with_a_damaged_key_is_not_an_absent_one() {
         assert!(ends.len() >= 2, "{key} stands in {} places", ends.len());
         for (at, bit) in ends.iter().flat_map(|at| (0..6).map(move |bit| (*at, bit))) {
             let other = Fixture::new();
-            std::fs::create_dir_all(other.state()).unwrap();
+            std::fs::create_dir_all(other.state().join("locks")).unwrap();
             let mut damaged = whole.clone();
             damaged[at] ^= 1 << bit;
             std::fs::write(other.database(), damaged).unwrap();
@@ -165,6 +165,42 @@ fn a_device_with_a_damaged_key_is_not_an_absent_one() {
             }
         }
     }
+}
+
+/// A search is led astray by what stands above the rows, each of which is sound.
+#[test]
+fn a_device_whose_index_leads_elsewhere_is_not_an_absent_one() {
+    let fixture = filled_with(60);
+    let copy = fixture.path().join("backup");
+    fixture.open().backup(&copy).unwrap();
+    let mut damaged = std::fs::read(&copy).unwrap();
+    let connection = Connection::open(&copy).unwrap();
+    let number = |sql| {
+        let read = |row: &rusqlite::Row<'_>| row.get::<_, u32>(0);
+        connection.query_row(sql, [], read).unwrap() as usize
+    };
+    let page = number("PRAGMA page_size");
+    let root =
+        number("SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_device_1'");
+    // The file format: of an inner page of an index, from byte 12 on, where its cells are; they begin with the page below.
+    let begin = (root - 1) * page;
+    let cell = |damaged: &[u8], at: usize| {
+        let place = begin + 12 + 2 * at;
+        begin + usize::from(u16::from_be_bytes([damaged[place], damaged[place + 1]]))
+    };
+    assert_eq!(damaged[begin], 2, "its rows are on several pages");
+    let (one, other) = (cell(&damaged, 0), cell(&damaged, 1));
+    for byte in 0..4 {
+        damaged.swap(one + byte, other + byte);
+    }
+    let other = Fixture::new();
+    std::fs::create_dir_all(other.state()).unwrap();
+    std::fs::write(other.database(), damaged).unwrap();
+    let mut options = options(other.path());
+    options.run_folder = fixture.path().join("run");
+    let store = Store::open(options).unwrap();
+    let found = store.snapshot(|snapshot| snapshot.device(uuid(1), "disk"));
+    assert!(!matches!(found, Ok(None)));
 }
 
 /// A row that was moved away with its key is missed in the whole.
