@@ -117,8 +117,8 @@ impl Monitor {
     }
 
     /// As [`Monitor::execute_all`], with an id in the last command alone: QEMU 7.2 reads a command byte by byte, and answers in
-    /// order, so the replies before that one are known by their turn. For a round of questions: where a reply too many or too
-    /// few comes, the connection ends, and the last outcome at the latest is [`Outcome::Unknown`].
+    /// order, so the replies before that one are known by their turn. Where a reply too many or too few comes, the connection
+    /// ends, and the last outcome at the latest is [`Outcome::Unknown`]: then none of the others may be believed.
     ///
     /// # Cancel safety
     /// As [`Monitor::execute`], for each command.

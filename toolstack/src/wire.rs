@@ -142,7 +142,7 @@ impl Wire {
         let outcomes = if sent.is_empty() {
             Vec::new()
         } else {
-            self.monitor.execute_all(sent, self.deadline).await
+            self.monitor.execute_in_turn(sent, self.deadline).await
         };
         for (Meaning { at, decides, set }, outcome) in meaning.into_iter().zip(outcomes) {
             self.released.extend(set.filter(|_| matches!(outcome, Outcome::Done(_))));

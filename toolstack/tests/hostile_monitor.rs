@@ -79,9 +79,17 @@ fn obliging(stream: UnixStream, mut special: impl FnMut(&Value, &mut UnixStream)
             Then::Silence => continue,
             Then::Close => return,
         }
-        let reply = json!({"return": {}, "id": command["id"]});
+        let reply = answer(json!({"return": {}}), &command);
         let _ = writer.write_all(format!("{reply}\r\n").as_bytes());
     }
+}
+
+/// With the command's id, if it has one, as QEMU does.
+fn answer(mut reply: Value, command: &Value) -> Value {
+    if let Some(id) = command.get("id") {
+        reply["id"] = id.clone();
+    }
+    reply
 }
 
 fn resident_kib() -> u64 {
@@ -150,6 +158,17 @@ async fn whatever_a_monitor_does_the_record_is_settled_by_the_next_verb() {
             }),
         ),
         (
+            "answers twice where no id tells",
+            Box::new(|stream| {
+                obliging(stream, |command, writer| {
+                    if command["execute"] == "add-fd" {
+                        let _ = writer.write_all(b"{\"return\": {}}\r\n");
+                    }
+                    Then::Oblige
+                })
+            }),
+        ),
+        (
             "garbage at device_add",
             Box::new(|stream| {
                 obliging(stream, |command, writer| {
@@ -169,7 +188,7 @@ async fn whatever_a_monitor_does_the_record_is_settled_by_the_next_verb() {
                         return Then::Oblige;
                     }
                     let error = json!({"class": "GenericError", "desc": "no"});
-                    let reply = json!({"error": error, "id": command["id"]});
+                    let reply = answer(json!({"error": error}), command);
                     let _ = writer.write_all(format!("{reply}\r\n").as_bytes());
                     Then::Silence
                 })
