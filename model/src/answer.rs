@@ -113,7 +113,7 @@ impl World {
                 self.open_fast(slot);
                 Answer::Flag(plain)
             }
-            Request::Connect(generation) => {
+            Request::Call(generation) => {
                 run.began.get_or_insert(*generation);
                 let reached = self.endpoint(*generation, broken);
                 Answer::Session(match self.qemu_mut(reached) {
@@ -126,12 +126,25 @@ impl World {
                     }
                 })
             }
+            Request::Fence(generation) => {
+                let is_open = self.is_in_session(slot, *generation);
+                Answer::Session(match self.qemu_mut(*generation).filter(|_| is_open) {
+                    None => Err(Lost::Absent),
+                    Some(_) if !plain => Err(Lost::Silent),
+                    Some(qemu) => {
+                        // What it told before it is told to nobody.
+                        qemu.session = Some(Holder::of(slot));
+                        Ok(*generation)
+                    }
+                })
+            }
             Request::Tell(generation, commands) => {
                 if !self.is_in_session(slot, *generation) {
                     run.told.resize(commands.len(), Reply::Unknown);
                     return Some(Answer::Replies(std::mem::take(&mut run.told)));
                 }
                 self.watch_effect(slot, *generation);
+                run.has_told = true;
                 if let Choice::Lose(sent) = choice {
                     let from = run.told.len();
                     if let Some(qemu) = self.qemu_mut(*generation) {

@@ -111,16 +111,20 @@ impl World {
                 also(true, Plain);
                 also(faults.failures > 0, Fail);
             }
-            Request::Connect(generation) => {
+            Request::Call(generation) => {
                 match self.qemus.get(&self.endpoint(*generation, broken)) {
                     Some(qemu) => {
-                        let has_no_fence = matches!(broken, Some(Rule::Fence | Rule::SameSocket));
-                        let is_fenced = qemu.wire.is_empty() || has_no_fence;
-                        also(qemu.session.is_none() && is_fenced, Plain);
+                        also(qemu.session.is_none(), Plain);
                         also(faults.silences > 0, Silent);
                     }
                     None => also(true, Plain),
                 }
+            }
+            Request::Fence(generation) => {
+                let has_no_fence = matches!(broken, Some(Rule::Fence | Rule::SameSocket));
+                let qemu = self.qemus.get(generation);
+                also(qemu.is_none_or(|qemu| qemu.wire.is_empty()) || has_no_fence, Plain);
+                also(qemu.is_some() && faults.silences > 0, Silent);
             }
             Request::Tell(generation, commands) => {
                 let is_open = self.is_in_session(slot, *generation);

@@ -54,9 +54,18 @@ impl World {
             self.break_rule(passing::NOT_GONE);
         }
         let says_nothing_begun = *ending == Ending::Error("silent") && *run.verb() != Verb::Start;
-        if says_nothing_begun && run.has_intended {
+        if says_nothing_begun && self.has_begun(run) {
             self.break_rule(passing::BEGUN_NOT_SAID);
         }
+    }
+
+    /// Whether QEMU may know of what this verb intended, or the record still does.
+    fn has_begun(&self, run: &Run) -> bool {
+        let devices = &self[run.task.domain].devices;
+        let is_left = |entry: &Entry<Gadget>| {
+            is_own(run, entry) && (entry.phase.is_open() || run.drawn.contains(&entry.serial))
+        };
+        run.has_intended && (run.has_told || devices.values().any(is_left))
     }
 
     fn is_so(&self, run: &Run, record: &Record, id: u8, came: Came) -> bool {

@@ -93,6 +93,8 @@ pub struct Run {
     pub(crate) is_unsynced: bool,
     /// Whether it has drawn an intent of its own.
     pub(crate) has_intended: bool,
+    /// Whether it has told QEMU anything of a device.
+    pub(crate) has_told: bool,
     /// Why it cannot know what QEMU has.
     pub(crate) doubt: Option<Doubt>,
     /// Refusals of the guest, heard while it watched.
@@ -131,6 +133,7 @@ impl Run {
             drawn: BTreeSet::new(),
             is_unsynced: false,
             has_intended: false,
+            has_told: false,
             doubt: None,
             rejected: BTreeSet::new(),
             abandoned: false,

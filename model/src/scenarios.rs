@@ -15,6 +15,7 @@ mod media;
 mod mending;
 mod power;
 mod stopped;
+mod unanswered;
 
 use crate::{Ending, Faults, Gadget, HERE, Scenario, Slot, State, Verb};
 
@@ -75,6 +76,7 @@ pub fn all() -> Vec<Trial> {
         crowd::TRIALS,
         guarded::TRIALS,
         lost::TRIALS,
+        unanswered::TRIALS,
     ]
     .concat()
 }

@@ -41,7 +41,9 @@ pub enum Request {
     /// The spawn.
     Spawn(Generation),
     /// A session.
-    Connect(Generation),
+    Call(Generation),
+    /// Its first answer.
+    Fence(Generation),
     /// Commands.
     Tell(Generation, Vec<Command<Gadget>>),
     /// A word to the machine.
@@ -73,7 +75,7 @@ pub enum Answer {
     Failed,
     /// To [`Request::Fast`] and [`Request::Launch`].
     Record(Box<Tx<Gadget>>),
-    /// To [`Request::Connect`].
+    /// To [`Request::Call`] and [`Request::Fence`].
     Session(Result<Generation, Lost>),
     /// To [`Request::Tell`] and [`Request::Signal`].
     Replies(Vec<Reply<()>>),
@@ -180,9 +182,12 @@ impl Drop for Hold {
 }
 
 /// A session, open.
-pub(crate) struct Monitor(Sim, Generation);
+pub(crate) struct Call(Sim, Generation);
 
-impl Drop for Monitor {
+/// A session that was answered.
+pub(crate) struct Monitor(Call);
+
+impl Drop for Call {
     fn drop(&mut self) {
         self.0.leave(Left::Session(self.1));
     }
@@ -235,6 +240,7 @@ impl Simulated for Sim {
 impl Platform for Sim {
     type Spec = Gadget;
     type Hold = Hold;
+    type Call = Call;
     type Monitor = Monitor;
     type Refusal = ();
     type Error = ();
@@ -316,14 +322,21 @@ impl Platform for Sim {
         Ok(if spawned { Launch::Spawned } else { Launch::Failed(()) })
     }
 
-    async fn connect(
+    async fn call(
         &self,
         _: &Hold,
         _: Domain,
         generation: Generation,
-    ) -> Result<Result<Monitor, Lost>, ()> {
-        match self.ask(Request::Connect(generation)).await {
-            Answer::Session(session) => Ok(session.map(|reached| Monitor(self.clone(), reached))),
+    ) -> Result<Result<Call, Lost>, ()> {
+        match self.ask(Request::Call(generation)).await {
+            Answer::Session(session) => Ok(session.map(|reached| Call(self.clone(), reached))),
+            other => failed(&other),
+        }
+    }
+
+    async fn fence(&self, call: Call) -> Result<Result<Monitor, Lost>, ()> {
+        match self.ask(Request::Fence(call.1)).await {
+            Answer::Session(session) => Ok(session.map(|_| Monitor(call))),
             other => failed(&other),
         }
     }
@@ -333,14 +346,14 @@ impl Platform for Sim {
         monitor: &mut Monitor,
         commands: Vec<Command<Gadget>>,
     ) -> Result<Vec<Reply<()>>, ()> {
-        match self.ask(Request::Tell(monitor.1, commands)).await {
+        match self.ask(Request::Tell(monitor.0.1, commands)).await {
             Answer::Replies(replies) => Ok(replies),
             other => failed(&other),
         }
     }
 
     async fn signal(&self, monitor: &mut Monitor, signal: Signal) -> Result<Reply<()>, ()> {
-        match self.ask(Request::Signal(monitor.1, signal)).await {
+        match self.ask(Request::Signal(monitor.0.1, signal)).await {
             Answer::Replies(mut replies) => Ok(replies.pop().unwrap_or(Reply::Unknown)),
             other => failed(&other),
         }
@@ -351,18 +364,18 @@ impl Platform for Sim {
         monitor: &mut Monitor,
         about: &About<Gadget>,
     ) -> Result<Option<Sight>, ()> {
-        match self.ask(Request::Look(monitor.1)).await {
+        match self.ask(Request::Look(monitor.0.1)).await {
             Answer::Sight(sight) => Ok(sight.map(|sight| about.narrow(sight))),
             other => failed(&other),
         }
     }
 
     async fn listen(&self, monitor: &mut Monitor, serials: &BTreeSet<Serial>) -> Result<Heard, ()> {
-        self.heard(Request::Listen(monitor.1, serials.clone())).await
+        self.heard(Request::Listen(monitor.0.1, serials.clone())).await
     }
 
     async fn listen_tray(&self, monitor: &mut Monitor, serial: Serial) -> Result<bool, ()> {
-        self.flag(Request::ListenTray(monitor.1, serial)).await
+        self.flag(Request::ListenTray(monitor.0.1, serial)).await
     }
 
     async fn watch(

@@ -103,6 +103,10 @@ short! {
     platform_fails_under_destroy = "platform-fails-under-destroy";
     platform_fails_under_create = "platform-fails-under-create";
     platform_fails_twice_under_create = "platform-fails-twice-under-create";
+    attach_unanswered_x_stop = "attach-unanswered-x-stop";
+    detach_unanswered_x_stop = "detach-unanswered-x-stop";
+    media_unanswered_x_stop = "media-unanswered-x-stop";
+    attach_over_a_killed_media_change = "attach-over-a-killed-media-change";
 }
 
 #[test]

@@ -1,18 +1,21 @@
 //! attach: describe, plug, settle.
 //!
 //! ```text
-//! slow lock, connect (fence), settle what is open
+//! slow lock, call; where something is open the fence, and settle it
 //!                            crash here => nothing of ours exists
 //! intent: Adding committed
 //!                            crash here => Adding, QEMU may or may not have it: the next owner looks
+//! the fence, if it has not come: no answer, and the intent is taken back
+//!                            crash here => the same
 //! back ends, front ends
 //!                            crash here => the same
 //! settle: Present committed, durable
 //! ```
 
 use crate::{
-    Already, Conflict, Described, DevicePhase, Domain, Error, Ground, Id, Outcome, Outcomes, Plan,
-    Platform, Session, Spec, Terms, View,
+    Already, Conflict, Described, DevicePhase, Domain, Error, Id, Outcome, Outcomes, Plan,
+    Platform, Session, SlowGuard, Spec, Terms, View,
+    caller::Footing,
     doubt::{Aim, Doubt},
 };
 
@@ -50,22 +53,25 @@ impl<P: Platform> Session<'_, P> {
         plan: Plan,
         terms: Terms,
     ) -> Result<Outcomes<P>, Error<P>> {
-        let doubtful = match self.begin(domain).await? {
-            Ground::Defined => None,
-            Ground::Live(mut owner) => {
+        let doubtful = match self.begin_to_intend(domain).await? {
+            Footing::Defined => None,
+            Footing::Live(mut caller) => {
                 let wanted = std::mem::take(&mut wanted);
-                let (met, wanted) = owner.already(wanted, terms).await?;
+                let (met, wanted) = caller.guard.already(wanted, terms).await?;
                 let mut outcomes: Outcomes<P> =
                     met.into_iter().map(|id| (id, Outcome::Unchanged)).collect();
-                if wanted.is_empty() {
+                let mut things = Vec::new();
+                if !wanted.is_empty() {
+                    let unfit;
+                    (things, unfit) = caller.guard.describe(plan, wanted, terms.revision).await?;
+                    let unfit = unfit.into_iter().map(|(id, why)| (id, Outcome::Conflict(why)));
+                    outcomes.extend(unfit);
+                }
+                let mut owner = caller.answered(&things).await?;
+                if things.is_empty() {
                     return Ok(outcomes);
                 }
-                let (described, unfit) = owner.describe_as(plan, wanted, terms.revision).await?;
-                let unfit = unfit.into_iter().map(|(id, why)| (id, Outcome::Conflict(why)));
-                outcomes.extend(unfit);
-                if described.things.is_empty() {
-                    return Ok(outcomes);
-                }
+                let described = owner.described(things, plan);
                 let doubt = described.doubt();
                 match described.carry_out(plan).await {
                     Ok(rest) => return Ok(outcomes.into_iter().chain(rest).collect()),
@@ -139,7 +145,7 @@ impl<P: Platform> Described<'_, '_, P> {
     }
 }
 
-impl<P: Platform> crate::Owner<'_, P> {
+impl<P: Platform> SlowGuard<'_, P> {
     /// Splits what is asked into what already is so and what is to be done.
     async fn already(
         &mut self,
@@ -149,10 +155,9 @@ impl<P: Platform> crate::Owner<'_, P> {
         if terms.already == Already::Conflict {
             return Ok((Vec::new(), wanted));
         }
-        let generation = self.guard.generation();
+        let generation = self.generation();
         let view = View::devices(wanted.iter().map(|(id, _)| id.clone()));
         let split = self
-            .guard
             .fast(view, move |tx| {
                 tx.running(generation)?;
                 let (met, rest): (Wanted<P>, Wanted<P>) =

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use steadfast_locks::Slow;
 
 use crate::{
-    Conflict, Domain, Error, Generation, Id, Lost, Phase, Platform, Serial, Session, SlowGuard,
-    Spawned, Standing, View,
+    Conflict, Domain, Error, Generation, Id, Phase, Platform, Serial, Session, SlowGuard, Spawned,
+    Standing, View,
 };
 
 /// What a verb finds when it begins.
@@ -31,7 +31,8 @@ pub struct Owner<'s, P: Platform> {
     pub(crate) rejected: BTreeSet<Serial>,
 }
 
-enum Approach<P: Platform> {
+/// How far a verb came towards a QEMU.
+pub(crate) enum Approach<P: Platform> {
     Defined,
     Held { hold: P::Hold, generation: Generation, open: Vec<Id<P>> },
 }
@@ -64,22 +65,14 @@ impl<P: Platform> Session<'_, P> {
         let Approach::Held { hold, generation, open } = self.approach(domain, of).await? else {
             return Ok(Ground::Defined);
         };
-        let platform = self.platform();
-        let monitor =
-            match platform.connect(&hold, domain, generation).await.map_err(Error::Platform)? {
-                Ok(monitor) => monitor,
-                Err(lost) => return Err(self.why_lost(domain, generation, lost).await?),
-            };
         let guard = self.guard(hold, domain, generation);
-        let mut owner = Owner { monitor, guard, asked, rejected };
-        owner.settle(open).await?;
-        Ok(Ground::Live(owner))
+        Ok(Ground::Live(Owner::settled(guard, open, asked, rejected).await?))
     }
 
     /// The slow lock of whatever generation runs, and what is open in it.
     ///
     /// R7: whoever began on one generation does not go on with another.
-    async fn approach(
+    pub(crate) async fn approach(
         &mut self,
         domain: Domain,
         mut of: Option<Generation>,
@@ -161,29 +154,6 @@ impl<P: Platform> Session<'_, P> {
         }
     }
 
-    async fn why_lost(
-        &mut self,
-        domain: Domain,
-        generation: Generation,
-        lost: Lost,
-    ) -> Result<Error<P>, Error<P>> {
-        match lost {
-            Lost::Silent => Ok(Error::Silent),
-            Lost::Absent => self
-                .fast(domain, View::row().probed(), move |tx| {
-                    let alive = tx.alive();
-                    tx.running(generation)?;
-                    Ok(alive)
-                })
-                .await
-                .map(|seen| match seen {
-                    Err(conflict) => Error::Conflict(conflict),
-                    Ok(crate::Alive::Free) => Error::Conflict(Conflict::Ended),
-                    Ok(_) => Error::Unreachable,
-                }),
-        }
-    }
-
     /// Makes sure that no QEMU belongs to the row: what ended by itself is settled, what is marked is finished.
     pub(crate) async fn ground(&mut self, domain: Domain) -> Result<(), Error<P>> {
         loop {
@@ -258,5 +228,23 @@ impl<P: Platform> Session<'_, P> {
             Ok(None) => Err(Error::Pending),
             Err(_) => Ok(()),
         }
+    }
+}
+
+impl<'s, P: Platform> Owner<'s, P> {
+    /// Connects, and settles what is open.
+    pub(crate) async fn settled(
+        mut guard: SlowGuard<'s, P>,
+        open: Vec<Id<P>>,
+        asked: BTreeSet<Serial>,
+        rejected: BTreeSet<Serial>,
+    ) -> Result<Self, Error<P>> {
+        let monitor = match guard.connect().await {
+            Ok(monitor) => monitor,
+            Err(unreached) => return Err(guard.why(unreached, &[]).await),
+        };
+        let mut owner = Self { monitor, guard, asked, rejected };
+        owner.settle(open).await?;
+        Ok(owner)
     }
 }

@@ -1,7 +1,7 @@
 //! detach: a durable state, not a call (R16).
 //!
 //! ```text
-//! hold:    intent Removing, device_del once, what QEMU does by itself is awaited
+//! hold:    intent Removing, the fence, device_del once, what QEMU does by itself is awaited
 //!                            crash here => Removing: the next owner asks once more
 //! outside: the guest is awaited with neither lock nor session
 //! hold:    gone? back ends out, entry out, durable
@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 
 use crate::{
     About, Already, Conflict, DevicePhase, Domain, Error, Generation, Ground, Id, Leaving, Outcome,
-    Outcomes, Owner, Platform, Reply, Serial, Session, Spec, Step, Terms, View,
+    Outcomes, Owner, Platform, Reply, Serial, Session, SlowGuard, Spec, Step, Terms, View,
+    caller::Footing,
     doubt::{Aim, Doubt},
     tx::{End, Thing},
 };
@@ -161,21 +162,25 @@ impl<P: Platform> Session<'_, P> {
         terms: Terms,
     ) -> Result<Outcomes<P>, Error<P>> {
         let mut outcomes = Vec::new();
-        let removal = match self.begin(domain).await? {
-            Ground::Defined => None,
-            Ground::Live(mut owner) => {
+        let removal = match self.begin_to_intend(domain).await? {
+            Footing::Defined => None,
+            Footing::Live(mut caller) => {
                 let ids = ids.clone();
                 let ids = match terms.already {
                     Already::Conflict => ids,
                     Already::Fine => {
-                        let (known, unknown) = owner.known(ids).await?;
+                        let (known, unknown) = caller.guard.known(ids).await?;
                         outcomes.extend(unknown.into_iter().map(|id| (id, Outcome::Unchanged)));
                         known
                     }
                 };
-                let pressed = owner.pressed(press);
-                owner.asked = pressed;
-                let leaving = owner.leave(ids, terms.revision).await?;
+                if press == Press::Force {
+                    // What `begin` asked for counts as asked, unless the user insists.
+                    caller.asked.clear();
+                }
+                let things = caller.guard.intend_removal(ids, terms.revision).await?;
+                let mut owner = caller.answered(&things).await?;
+                let leaving = owner.leaving(things);
                 let doubt = leaving.doubt();
                 match leaving.unplug().await {
                     Ok(departed) => {
@@ -310,19 +315,10 @@ impl<P: Platform> Session<'_, P> {
     }
 }
 
-impl<P: Platform> Owner<'_, P> {
-    /// What `begin` asked for counts as asked, unless the user insists.
-    fn pressed(&mut self, press: Press) -> BTreeSet<Serial> {
-        match press {
-            Press::Wait => std::mem::take(&mut self.asked),
-            Press::Force => BTreeSet::new(),
-        }
-    }
-
+impl<P: Platform> SlowGuard<'_, P> {
     async fn known(&mut self, ids: Vec<Id<P>>) -> Result<(Vec<Id<P>>, Vec<Id<P>>), Error<P>> {
-        let generation = self.guard.generation();
+        let generation = self.generation();
         let split = self
-            .guard
             .fast(View::devices(ids.clone()), move |tx| {
                 tx.running(generation)?;
                 let split: (Vec<_>, Vec<_>) =

@@ -20,6 +20,7 @@
 mod about;
 mod attach;
 mod begin;
+mod caller;
 mod define;
 mod detach;
 mod doubt;

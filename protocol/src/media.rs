@@ -1,7 +1,7 @@
 //! media insert and eject.
 //!
 //! ```text
-//! intent: Changing{old,new}
+//! intent: Changing{old,new}, then the fence if it has not come
 //!                            crash here => the drive decides: new in, old in, or empty
 //! new nodes, then open, take, put, close
 //!                            crash here => the same
@@ -9,8 +9,9 @@
 //! ```
 
 use crate::{
-    About, Already, Change, Conflict, DevicePhase, Domain, Door, Drive, Entry, Error, Ground, Id,
-    Outcome, OutcomeOf, Outcomes, Owner, Platform, Reply, Session, Spec, Step, Terms, View,
+    About, Already, Change, Conflict, DevicePhase, Domain, Door, Drive, Entry, Error, Id, Outcome,
+    OutcomeOf, Outcomes, Owner, Platform, Reply, Session, Spec, Step, Terms, View,
+    caller::Footing,
     doubt::Aim,
     settle::{next, taken},
     tx::{End, Thing},
@@ -48,13 +49,13 @@ impl<P: Platform> Session<'_, P> {
         swap: SwapOf<P>,
         terms: Terms,
     ) -> Result<Outcomes<P>, Error<P>> {
-        let doubt = match self.begin(domain).await? {
-            Ground::Defined => None,
-            Ground::Live(mut owner) => {
-                let generation = owner.guard.generation();
+        let doubt = match self.begin_to_intend(domain).await? {
+            Footing::Defined => None,
+            Footing::Live(mut caller) => {
+                let generation = caller.guard.generation();
                 let intent = (id.clone(), swap.medium.clone());
-                owner.guard.stage("intent");
-                let thing = owner
+                caller.guard.stage("intent");
+                let thing = caller
                     .guard
                     .fast(View::devices([id.clone()]), move |tx| {
                         tx.running(generation)?;
@@ -66,6 +67,7 @@ impl<P: Platform> Session<'_, P> {
                         tx.intend_change(generation, &id, medium).map(Some)
                     })
                     .await??;
+                let mut owner = caller.answered(thing.as_slice()).await?;
                 let Some(thing) = thing else {
                     return Ok(vec![(id, Outcome::Unchanged)]);
                 };

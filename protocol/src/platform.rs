@@ -205,6 +205,8 @@ pub trait Platform: Send + Sync {
     type Spec: Spec;
     /// An owned slow lock; the last co-owner's drop releases it (R13).
     type Hold: Send + Sync + 'static;
+    /// A session on the command socket that QEMU has not answered in: nothing can be told in it, and nothing seen.
+    type Call: Send + 'static;
     /// A session on the command socket.
     type Monitor: Send + 'static;
     /// QEMU's words.
@@ -277,12 +279,18 @@ pub trait Platform: Send + Sync {
         section: impl FnOnce(&mut Tx<Self::Spec>) -> bool + Send + 'static,
     ) -> impl Future<Output = Result<Launch<Self::Error>, Self::Error>> + Send;
 
-    /// Opens a session on the command socket. Its first answer has arrived: it is the fence (R11).
-    fn connect(
+    /// Opens a session on the command socket and asks for its first answer.
+    fn call(
         &self,
         hold: &Self::Hold,
         domain: Domain,
         generation: Generation,
+    ) -> impl Future<Output = Result<Result<Self::Call, Lost>, Self::Error>> + Send;
+
+    /// Waits for that answer: it is the fence (R11).
+    fn fence(
+        &self,
+        call: Self::Call,
     ) -> impl Future<Output = Result<Result<Self::Monitor, Lost>, Self::Error>> + Send;
 
     /// Sends all, in order, without waiting between them; a reply for each.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     About, Conflict, DevicePhase, Domain, Drive, Entry, Error, Generation, Id, Outcome, OutcomeOf,
-    Owner, Phase, Platform, Reply, Session, Spec, Step, View, tx::Thing, witness::Absent,
+    Owner, Phase, Platform, Reply, Session, Spec, Step, View, caller::Unreached, tx::Thing,
+    witness::Absent,
 };
 
 /// One repair of a running domain.
@@ -85,9 +86,10 @@ impl<P: Platform> Session<'_, P> {
         let mut guard = self.slow(domain, generation).await?;
         guard.stage("repair");
         // That its monitor answers under the slow lock is the second look.
-        let monitor = platform.connect(guard.hold(), domain, generation).await;
-        let Ok(mut monitor) = monitor.map_err(Error::Platform)? else {
-            return Err(Error::Silent);
+        let mut monitor = match guard.connect().await {
+            Ok(monitor) => monitor,
+            Err(Unreached::Failed(error)) => return Err(Error::Platform(error)),
+            Err(Unreached::Lost(_)) => return Err(Error::Silent),
         };
         let sight = platform.look(&mut monitor, &About::All).await.map_err(Error::Platform)?;
         sight.ok_or(Error::Silent)?;

@@ -13,8 +13,8 @@
 //! ```
 
 use crate::{
-    Conflict, Domain, Error, Generation, Launch, Patience, Phase, Platform, Session, SlowGuard,
-    Terms, View,
+    Conflict, Domain, Error, Generation, Launch, Lost, Patience, Phase, Platform, Session,
+    SlowGuard, Terms, View, caller::Unreached,
 };
 
 impl<P: Platform> Session<'_, P> {
@@ -65,11 +65,11 @@ impl<P: Platform> Session<'_, P> {
         }
         guard.stage("answer");
         let platform = guard.platform();
-        let monitor = platform.connect(guard.hold(), domain, generation).await;
-        match monitor.map_err(Error::Platform)? {
+        match guard.connect().await {
             Ok(_monitor) => {}
-            Err(crate::Lost::Silent) => return Err(Error::Silent),
-            Err(crate::Lost::Absent) => {
+            Err(Unreached::Failed(error)) => return Err(Error::Platform(error)),
+            Err(Unreached::Lost(Lost::Silent)) => return Err(Error::Silent),
+            Err(Unreached::Lost(Lost::Absent)) => {
                 platform
                     .exited(domain, generation, Patience::Last)
                     .await

@@ -4,7 +4,7 @@
 
 use crate::{
     Acknowledged, Conflict, DevicePhase, Error, Id, Outcome, Outcomes, Owner, Platform, Reply,
-    Revision, Step, View,
+    Revision, SlowGuard, Step, View,
     tx::{End, Thing},
 };
 
@@ -76,22 +76,49 @@ impl<'s, P: Platform> Owner<'s, P> {
         wanted: Vec<(Id<P>, P::Spec)>,
         revision: Option<Revision>,
     ) -> Result<Described<'_, 's, P>, Error<P>> {
-        Ok(self.describe_as(Plan::Whole, wanted, revision).await?.0)
+        let (things, _) = self.guard.describe(Plan::Whole, wanted, revision).await?;
+        Ok(self.described(things, Plan::Whole))
     }
 
-    /// The same for a plan: with [`Plan::BestEffort`] what fits is described, in the same one section, and the rest is
-    /// answered with its reason.
-    pub(crate) async fn describe_as(
+    /// With that intent committed since this owner's slow lock was had, and by whoever had it all the while.
+    pub(crate) fn described(
+        &mut self,
+        things: Vec<Thing<P::Spec>>,
+        plan: Plan,
+    ) -> Described<'_, 's, P> {
+        Described { owner: self, things, plan }
+    }
+    /// Phase one of a removal.
+    ///
+    /// # Errors
+    /// The record does not allow one of them; then none is marked.
+    pub async fn leave(
+        &mut self,
+        ids: Vec<Id<P>>,
+        revision: Option<Revision>,
+    ) -> Result<Leaving<'_, 's, P>, Error<P>> {
+        let things = self.guard.intend_removal(ids, revision).await?;
+        Ok(self.leaving(things))
+    }
+
+    /// As [`Owner::described`].
+    pub(crate) fn leaving(&mut self, things: Vec<Thing<P::Spec>>) -> Leaving<'_, 's, P> {
+        Leaving { owner: self, things }
+    }
+}
+
+impl<P: Platform> SlowGuard<'_, P> {
+    /// The section of an add: with [`Plan::BestEffort`] what fits is described, and the rest is answered with its reason.
+    pub(crate) async fn describe(
         &mut self,
         plan: Plan,
         wanted: Vec<(Id<P>, P::Spec)>,
         revision: Option<Revision>,
-    ) -> Result<(Described<'_, 's, P>, Unfit<P>), Error<P>> {
-        self.guard.stage("intent");
-        let generation = self.guard.generation();
+    ) -> Result<(Vec<Thing<P::Spec>>, Unfit<P>), Error<P>> {
+        self.stage("intent");
+        let generation = self.generation();
         let ids = wanted.iter().map(|(id, _)| id.clone());
-        let (things, unfit) = self
-            .guard
+        let described = self
             .fast(View::devices(ids).placing(), move |tx| {
                 tx.running(generation)?;
                 tx.expect(revision)?;
@@ -102,29 +129,25 @@ impl<'s, P: Platform> Owner<'s, P> {
                 Ok((things, Vec::new()))
             })
             .await??;
-        Ok((Described { owner: self, things, plan }, unfit))
+        Ok(described)
     }
 
-    /// Phase one of a removal.
-    ///
-    /// # Errors
-    /// The record does not allow one of them; then none is marked.
-    pub async fn leave(
+    /// The section of a removal.
+    pub(crate) async fn intend_removal(
         &mut self,
         ids: Vec<Id<P>>,
         revision: Option<Revision>,
-    ) -> Result<Leaving<'_, 's, P>, Error<P>> {
-        self.guard.stage("intent");
-        let generation = self.guard.generation();
+    ) -> Result<Vec<Thing<P::Spec>>, Error<P>> {
+        self.stage("intent");
+        let generation = self.generation();
         let things = self
-            .guard
             .fast(View::devices(ids.clone()), move |tx| {
                 tx.running(generation)?;
                 tx.expect(revision)?;
                 tx.whole(|tx| tx.intend_removal(generation, &ids))
             })
             .await??;
-        Ok(Leaving { owner: self, things })
+        Ok(things)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     wire::Wire,
 };
 
-/// A connection whose first answer has arrived.
+/// A connection whose first answer was asked for.
 pub(crate) struct Negotiated {
     pub(crate) wire: Wire,
     pub(crate) ids: Ids,
@@ -58,15 +58,13 @@ pub(crate) async fn dial(path: &Path, deadline: Instant) -> Result<UnixStream, Q
     }
 }
 
-/// Waits for the greeting, then for the answer to `qmp_capabilities`.
+/// Waits for the greeting, then asks for the first answer, that to `qmp_capabilities`.
 ///
 /// Nothing is sent before the greeting: QEMU may drop what it reads while it serves another client.
-/// QEMU's monitor thread greets even while the main loop is busy, so it is the answer, which comes
-/// from the main loop in its turn, that makes the fence (R11).
 ///
 /// # Cancel safety
 /// Safe: the connection is closed, and nothing but `qmp_capabilities` was sent on it.
-pub(crate) async fn negotiate(
+pub(crate) async fn call(
     stream: UnixStream,
     deadline: Instant,
     limits: Limits,
@@ -77,10 +75,24 @@ pub(crate) async fn negotiate(
     let version = timeout_at(deadline.into(), greeting(&mut wire, &mut foreign))
         .await
         .map_err(|_| QmpError::Busy)??;
-    timeout_at(deadline.into(), capabilities(&mut wire, &ids, &mut foreign))
+    let (line, _) = Command::new("qmp_capabilities").into_line(ids.text(CAPABILITIES));
+    timeout_at(deadline.into(), wire.send(&line)).await.map_err(|_| QmpError::Silent)??;
+    Ok(Negotiated { wire, ids, version, foreign })
+}
+
+/// Waits for that answer. QEMU's monitor thread greets even while the main loop is busy, so it is the answer, which comes
+/// from the main loop in its turn, that makes the fence (R11).
+///
+/// # Cancel safety
+/// As [`call`].
+pub(crate) async fn answered(
+    mut called: Negotiated,
+    deadline: Instant,
+) -> Result<Negotiated, QmpError> {
+    timeout_at(deadline.into(), capabilities(&mut called))
         .await
         .map_err(|_| QmpError::Silent)??;
-    Ok(Negotiated { wire, ids, version, foreign })
+    Ok(called)
 }
 
 /// What comes before the greeting was meant for an earlier client.
@@ -94,16 +106,14 @@ async fn greeting(wire: &mut Wire, foreign: &mut u64) -> Result<Version, QmpErro
     }
 }
 
-async fn capabilities(wire: &mut Wire, ids: &Ids, foreign: &mut u64) -> Result<(), QmpError> {
-    let (line, _) = Command::new("qmp_capabilities").into_line(ids.text(CAPABILITIES));
-    wire.send(&line).await?;
+async fn capabilities(called: &mut Negotiated) -> Result<(), QmpError> {
     loop {
-        match wire.message().await?.body {
-            Body::Reply { id, result } if ids.is_first(id.as_ref()) => {
+        match called.wire.message().await?.body {
+            Body::Reply { id, result } if called.ids.is_first(id.as_ref()) => {
                 return result.map(drop).map_err(QmpError::Unwilling);
             }
             // Whatever else comes now is for an earlier client: nothing else was sent.
-            Body::Reply { .. } => *foreign += 1,
+            Body::Reply { .. } => called.foreign += 1,
             Body::Greeting(_) => return Err(QmpError::garbled(Garble::SecondGreeting, b"QMP")),
             Body::Event(_) => {}
         }

@@ -34,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod call;
 mod command;
 mod connection;
 mod dial;
@@ -51,6 +52,7 @@ mod subscription;
 mod sync;
 mod wire;
 
+pub use call::Call;
 pub use command::Command;
 pub use error::{Garble, QmpError};
 pub use event::{Event, Filter, Timestamp};

@@ -9,10 +9,11 @@ use std::{
 };
 
 use crate::{
-    Command, ConnectOptions, Events, Filter, Outcome, QmpError, UnknownReason, Version,
+    Call, Command, ConnectOptions, Events, Filter, Limits, Outcome, QmpError, UnknownReason,
+    Version,
     batch::Batch,
     connection::{Connection, Shared},
-    dial,
+    dial::Negotiated,
     sync::{self, Monotonic},
     wire::Socket,
 };
@@ -54,8 +55,7 @@ impl Monitor {
         path: impl AsRef<Path>,
         options: ConnectOptions,
     ) -> Result<Self, QmpError> {
-        let stream = dial::dial(path.as_ref(), options.deadline).await?;
-        Self::negotiate(stream, options).await
+        Call::begin(path, options).await?.answered().await
     }
 
     /// Negotiates on a socket that is connected already, one end of a socket pair for example.
@@ -72,19 +72,15 @@ impl Monitor {
         let io = |error| QmpError::Io(Arc::new(error));
         stream.set_nonblocking(true).map_err(io)?;
         let stream = sync::UnixStream::from_std(stream).map_err(io)?;
-        Self::negotiate(stream, options).await
+        Call::on(stream, options).await?.answered().await
     }
 
-    async fn negotiate(
-        stream: sync::UnixStream,
-        options: ConnectOptions,
-    ) -> Result<Self, QmpError> {
-        let negotiated = dial::negotiate(stream, options.deadline, options.limits).await?;
+    pub(crate) fn of(negotiated: Negotiated, limits: Limits) -> Self {
         let version = negotiated.version.clone();
         let socket = negotiated.wire.socket();
-        let (connection, shared) = Connection::new(negotiated, options.limits);
+        let (connection, shared) = Connection::new(negotiated, limits);
         sync::spawn(connection.run());
-        Ok(Self { handle: Arc::new(Handle { shared, socket, version }) })
+        Self { handle: Arc::new(Handle { shared, socket, version }) }
     }
 
     /// Executes one command and waits for its outcome until `deadline`.

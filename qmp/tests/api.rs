@@ -1,8 +1,8 @@
 //! What may be sent to and shared between threads.
 
 use steadfast_qmp::{
-    Command, ConnectOptions, Event, Events, EventsError, Filter, Garble, Limits, Monitor, Outcome,
-    QmpError, Refusal, Timestamp, UnknownReason, Version,
+    Call, Command, ConnectOptions, Event, Events, EventsError, Filter, Garble, Limits, Monitor,
+    Outcome, QmpError, Refusal, Timestamp, UnknownReason, Version,
 };
 
 fn send<T: Send>() {}
@@ -17,6 +17,7 @@ macro_rules! send_sync_static {
 #[test]
 fn every_type_is_send_and_sync() {
     send_sync_static!(
+        Call,
         Command,
         ConnectOptions,
         Event,
@@ -37,9 +38,11 @@ fn every_type_is_send_and_sync() {
 
 /// Only its type is looked at.
 #[expect(dead_code, reason = "the futures are compiled, not run")]
-fn every_future_is_send(monitor: &'static Monitor, events: &'static mut Events) {
+fn every_future_is_send(call: Call, monitor: &'static Monitor, events: &'static mut Events) {
     let now = std::time::Instant::now();
     send_value(Monitor::connect("/nowhere", ConnectOptions::new(now)));
+    send_value(Call::begin("/nowhere", ConnectOptions::new(now)));
+    send_value(call.answered());
     send_value(monitor.execute(Command::new("stop"), now));
     send_value(monitor.execute_all(vec![], now));
     send_value(monitor.closed());

@@ -29,7 +29,7 @@ use steadfast_protocol::{
     About, Command, Domain, Entry, Generation, Heard, Launch, Lost, Patience, Platform, Reply, Row,
     Serial, Sight, Signal, Standing, Tx, View,
 };
-use steadfast_qmp::{ConnectOptions, Monitor, Outcome, QmpError};
+use steadfast_qmp::{ConnectOptions, Outcome, QmpError};
 use steadfast_store::DomainRow;
 
 use crate::{
@@ -76,6 +76,15 @@ pub(crate) struct Operation {
     prepared: Mutex<Option<Box<dyn Prepared>>>,
     /// Devices that are about to be adopted: their names are in no record yet.
     expected: Mutex<Vec<(Serial, Alias)>>,
+}
+
+/// A session on the command socket that has not been answered. The socket closes before the lock is free.
+pub(crate) struct Call {
+    call: steadfast_qmp::Call,
+    /// Adopted devices, whose names are not ours.
+    aliases: Vec<(Serial, Alias)>,
+    berth: Berth,
+    hold: Hold,
 }
 
 /// How long a killed process may take to die, whatever the verb's own time.
@@ -183,15 +192,15 @@ impl Operation {
             stages: self.stages.clone(),
         }
     }
+}
 
-    /// A session on one of the sockets.
-    async fn dial(&self, path: &std::path::Path) -> Result<Result<Monitor, Lost>, Error> {
-        match Monitor::connect(path, ConnectOptions::new(self.session_deadline())).await {
-            Ok(monitor) => Ok(Ok(monitor)),
-            Err(QmpError::Absent { .. } | QmpError::Closed) => Ok(Err(Lost::Absent)),
-            Err(QmpError::Busy | QmpError::Silent | QmpError::Late) => Ok(Err(Lost::Silent)),
-            Err(error) => Err(problem::monitor(&error)),
-        }
+/// A session that is not to be had, and why; whatever else went wrong with it is the platform's.
+fn reached<T>(called: Result<T, QmpError>) -> Result<Result<T, Lost>, Error> {
+    match called {
+        Ok(session) => Ok(Ok(session)),
+        Err(QmpError::Absent { .. } | QmpError::Closed) => Ok(Err(Lost::Absent)),
+        Err(QmpError::Busy | QmpError::Silent | QmpError::Late) => Ok(Err(Lost::Silent)),
+        Err(error) => Err(problem::monitor(&error)),
     }
 }
 
@@ -218,6 +227,7 @@ fn clearing(error: std::io::Error) -> Error {
 impl Platform for Operation {
     type Spec = Thing;
     type Hold = Hold;
+    type Call = Call;
     type Monitor = Wire;
     type Refusal = Refusal;
     type Error = Error;
@@ -383,16 +393,34 @@ impl Platform for Operation {
         })
     }
 
-    async fn connect(
+    async fn call(
         &self,
         hold: &Hold,
         domain: Domain,
         generation: Generation,
-    ) -> Result<Result<Wire, Lost>, Error> {
-        tracing::trace!(call = "connect");
+    ) -> Result<Result<Call, Lost>, Error> {
+        tracing::trace!(call = "call");
         let _waiting = self.stages.wait("connect");
         let berth = self.berth(domain, generation);
-        let monitor = match self.dial(&berth.command()).await? {
+        let options = ConnectOptions::new(self.session_deadline());
+        let called = steadfast_qmp::Call::begin(berth.command(), options).await;
+        let call = match reached(called)? {
+            Ok(call) => call,
+            Err(lost) => return Ok(Err(lost)),
+        };
+        let mut aliases = match self.reads.adopted(generation) {
+            Some(adopted) => self.host.aliases_of(domain, &adopted)?,
+            None => self.host.aliases(domain)?,
+        };
+        aliases.extend(self.expected.lock().iter().cloned());
+        Ok(Ok(Call { call, aliases, berth, hold: hold.clone() }))
+    }
+
+    async fn fence(&self, call: Call) -> Result<Result<Wire, Lost>, Error> {
+        tracing::trace!(call = "fence");
+        let _waiting = self.stages.wait("connect");
+        let Call { call, aliases, berth, hold } = call;
+        let monitor = match reached(call.answered().await)? {
             Ok(monitor) => monitor,
             Err(lost) => return Ok(Err(lost)),
         };
@@ -403,12 +431,7 @@ impl Platform for Operation {
         {
             self.learned.lock().process = Some(ProcessRecord { process: Some(living), ..known });
         }
-        let mut aliases = match self.reads.adopted(generation) {
-            Some(adopted) => self.host.aliases_of(domain, &adopted)?,
-            None => self.host.aliases(domain)?,
-        };
-        aliases.extend(self.expected.lock().iter().cloned());
-        Ok(Ok(Wire::new(monitor, hold.clone(), self.session_deadline(), aliases)))
+        Ok(Ok(Wire::new(monitor, hold, self.session_deadline(), aliases)))
     }
 
     async fn tell(

@@ -13,8 +13,11 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use steadfast::{Boot, Error, Host, Kind, Options, Plan, Replace, Request};
+use steadfast::{
+    Boot, Door, Error, Host, Kind, Options, Plan, Press, Replace, Request, ShownDevice,
+};
 
 const GREETING: &str = "{\"QMP\":{\"version\":{\"qemu\":{\"micro\":0,\"minor\":2,\"major\":7},\"package\":\"\"},\"capabilities\":[]}}\r\n";
 
@@ -212,7 +215,111 @@ async fn whatever_a_monitor_does_the_record_is_settled_by_the_next_verb() {
         assert!(shown.devices.is_empty(), "{name}: {:?}", shown.devices);
         assert_eq!(attach(&host, disk, &request).await.unwrap(), None, "{name}");
         let ids = vec!["data".to_owned()];
-        host.detach("vm", ids, steadfast::Press::Wait, &request).await.unwrap();
+        host.detach("vm", ids, Press::Wait, &request).await.unwrap();
     }
+    host.destroy("vm", &request).await.unwrap();
+}
+
+/// Greets, waits for the request of a first answer, and does this instead.
+fn greets(then: impl Fn(UnixStream) + Send + 'static) -> impl Fn(UnixStream) + Send + 'static {
+    move |mut stream| {
+        let _ = stream.write_all(GREETING.as_bytes());
+        let mut line = String::new();
+        let _ = BufReader::new(&stream).read_line(&mut line);
+        assert!(line.is_empty() || line.contains("qmp_capabilities"), "{line}");
+        then(stream);
+    }
+}
+
+/// What comes of each verb that begins with an intent: in words, and what is recorded afterwards.
+async fn verbs(host: &Host, disk: &str, request: &Request) -> (Vec<(Kind, String)>, u64) {
+    let added = attach(host, disk, request).await.map(drop);
+    let removed = host.detach("vm", vec!["card".to_owned()], Press::Wait, request).await.map(drop);
+    let medium = (Some(disk.to_owned()), Some("raw".to_owned()));
+    let changed = host.media("vm", "cd0", medium.0, medium.1, Door::Ask, request).await.map(drop);
+    let errors = [added, removed, changed].map(|ended| ended.expect_err("an error"));
+    let words = errors.map(|error| (error.kind, format!("{error} {:?}", error.hint))).to_vec();
+    (words, host.show("vm").await.unwrap().revision)
+}
+
+fn stands_still(pid: u32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    tasks.map(|task| task.unwrap().path().join("stat")).all(|stat| {
+        // Behind the name, which may have spaces in it.
+        let stat = std::fs::read_to_string(stat).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    })
+}
+
+async fn devices(host: &Host) -> Vec<ShownDevice> {
+    host.show("vm").await.unwrap().devices
+}
+
+#[tokio::test]
+async fn without_a_first_answer_nothing_is_left_and_the_error_is_that_of_a_monitor_that_is_not_there()
+ {
+    let folders = tempfile::tempdir_in("/tmp").unwrap();
+    let disk = folders.path().join("disk");
+    std::fs::write(&disk, [0; 4096]).unwrap();
+    let disk = disk.to_str().unwrap();
+    let host =
+        Host::open(Options::new(folders.path().join("s"), folders.path().join("r"))).await.unwrap();
+    let request = Request::default();
+    let short = Request { timeout: Some(Duration::from_secs(1)), ..Request::default() };
+    let document = json!({"name": "vm", "accel": "tcg", "memory": "64M", "devices": {
+        "card": {"class": "tablet"}, "cd0": {"class": "cdrom", "file": null}}});
+    host.define(document, Replace::Refuse, &request).await.unwrap();
+    let pid = host.start("vm", Boot::Paused, &request).await.unwrap().pid.unwrap();
+    let process = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    let monitor = host.show("vm").await.unwrap().monitor.unwrap();
+    let command = Path::new(&monitor).with_file_name("command");
+    let before = devices(&host).await;
+    let begun = host.show("vm").await.unwrap().revision;
+
+    // Nobody greets, so nothing was ever intended.
+    let hang_up = Impostor::take(&command, drop);
+    let (absent, revision) = verbs(&host, disk, &short).await;
+    drop(hang_up);
+    assert_eq!(revision, begun);
+    kill_process(process, Signal::STOP).unwrap();
+    // The signal is sent to all threads and reaches each in its own time.
+    while !stands_still(pid) {
+        std::thread::yield_now();
+    }
+    let (silent, revision) = verbs(&host, disk, &short).await;
+    kill_process(process, Signal::CONT).unwrap();
+    assert_eq!(revision, begun);
+
+    let until_hung_up = |stream: UnixStream| drop(BufReader::new(stream).lines().next());
+    let says = |words: &'static [u8]| {
+        greets(move |mut stream| {
+            let _ = stream.write_all(words);
+            let _ = BufReader::new(stream).lines().next();
+        })
+    };
+    type Serve = Box<dyn Fn(UnixStream) + Send>;
+    let cases: [(&str, Serve, Option<&Vec<_>>); 4] = [
+        ("hangs up", Box::new(greets(drop)), Some(&absent)),
+        ("is silent", Box::new(greets(until_hung_up)), Some(&silent)),
+        ("talks to others", Box::new(says(b"{\"return\":{},\"id\":\"other\"}\r\n")), Some(&silent)),
+        ("talks garbage", Box::new(says(b"]]]]\r\n")), None),
+    ];
+    let mut last = begun;
+    for (name, serve, same) in cases {
+        let impostor = Impostor::take(&command, serve);
+        let (words, revision) = verbs(&host, disk, &short).await;
+        drop(impostor);
+        match same {
+            Some(same) => assert_eq!(&words, same, "{name}"),
+            None => {
+                assert!(words.iter().all(|(kind, _)| *kind == Kind::Unknown), "{name}: {words:?}")
+            }
+        }
+        // An intent and its end, of each verb.
+        assert_eq!(revision, last + 6, "{name}");
+        last = revision;
+        assert_eq!(devices(&host).await, before, "{name}");
+    }
+    assert_eq!(attach(&host, disk, &request).await.unwrap(), None);
     host.destroy("vm", &request).await.unwrap();
 }

@@ -25,7 +25,9 @@ impl<'p, P: Platform<Spec = Gadget>> Loose<'p, P> {
         let mut root = Permit::<Unlocked>::root();
         let hold = platform.slow(&root.enter::<Slow>(), domain, generation).await;
         let hold = hold.map_err(Error::Platform)?.ok_or(Conflict::Gone)?;
-        let monitor = platform.connect(&hold, domain, generation).await;
+        let call = platform.call(&hold, domain, generation).await;
+        let call = call.map_err(Error::Platform)?.map_err(|_| Error::Silent)?;
+        let monitor = platform.fence(call).await;
         let monitor = monitor.map_err(Error::Platform)?.map_err(|_| Error::Silent)?;
         Ok(Self { monitor, hold, platform, domain })
     }

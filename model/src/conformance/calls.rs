@@ -84,7 +84,8 @@ impl<S: Side> Player<S> {
         hold: &HoldOf<S>,
         generation: Generation,
     ) -> Option<MonitorOf<S>> {
-        recorder.connect(hold, self.side.domain(), generation).await.ok()?.ok()
+        let call = recorder.call(hold, self.side.domain(), generation).await.ok()?.ok()?;
+        recorder.fence(call).await.ok()?.ok()
     }
 
     /// Lock, session, and every command that QEMU can be told, where it can be done and where it can't.

@@ -88,6 +88,7 @@ fn watched<S: Side, R>(
 impl<S: Side> Platform for Recorder<S> {
     type Spec = SpecOf<S>;
     type Hold = <S::Platform as Platform>::Hold;
+    type Call = <S::Platform as Platform>::Call;
     type Monitor = <S::Platform as Platform>::Monitor;
     type Refusal = <S::Platform as Platform>::Refusal;
     type Error = PlatformError<S>;
@@ -192,17 +193,29 @@ impl<S: Side> Platform for Recorder<S> {
         answered
     }
 
-    async fn connect(
+    async fn call(
         &self,
         hold: &Self::Hold,
         domain: Domain,
         generation: Generation,
-    ) -> Answered<Result<Self::Monitor, Lost>, S> {
-        let answered = self.platform.connect(hold, domain, generation).await;
-        self.write("connect", generation, answered, |_, session| match session {
-            Ok(_) => "a session".to_owned(),
+    ) -> Answered<Result<Self::Call, Lost>, S> {
+        let answered = self.platform.call(hold, domain, generation).await;
+        self.write("call", generation, answered, |_, called| match called {
+            Ok(_) => "taken".to_owned(),
             Err(lost) => format!("{lost:?}"),
         })
+    }
+
+    async fn fence(&self, call: Self::Call) -> Answered<Result<Self::Monitor, Lost>, S> {
+        let answered = self.platform.fence(call).await;
+        let mut transcript = self.transcript();
+        let said = said(&mut transcript, &answered, |_, session| match session {
+            Ok(_) => "a session".to_owned(),
+            Err(lost) => format!("{lost:?}"),
+        });
+        transcript.call(format!("fence: {said}"));
+        drop(transcript);
+        answered
     }
 
     async fn tell(

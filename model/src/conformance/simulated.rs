@@ -142,7 +142,7 @@ impl Director for Prompter {
         let mut wrong = lock(&self.0);
         match offer.request {
             Request::Prepare(..) if wrong.images => return Some(Choice::Fail),
-            Request::Connect(_) if wrong.silence => return Some(Choice::Silent),
+            Request::Call(_) | Request::Fence(_) if wrong.silence => return Some(Choice::Silent),
             Request::Spawn(_) if std::mem::take(&mut wrong.spawn) => return Some(Choice::Fail),
             Request::Tell(_, commands) if wrong.images => {
                 let step = &commands[commands.len() - offer.sending];

@@ -32,7 +32,10 @@ pub struct Live<S: Shared<Stage>> {
 pub struct Hold<S: Shared<Stage>>(Live<S>, Generation);
 
 /// A session, open.
-pub struct Monitor<S: Shared<Stage>>(Live<S>, Generation);
+pub struct Call<S: Shared<Stage>>(Live<S>, Generation);
+
+/// A session that was answered.
+pub struct Monitor<S: Shared<Stage>>(Call<S>);
 
 impl<S: Shared<Stage>> Drop for Hold<S> {
     fn drop(&mut self) {
@@ -40,7 +43,7 @@ impl<S: Shared<Stage>> Drop for Hold<S> {
     }
 }
 
-impl<S: Shared<Stage>> Drop for Monitor<S> {
+impl<S: Shared<Stage>> Drop for Call<S> {
     fn drop(&mut self) {
         self.0.leave(Left::Session(self.1));
     }
@@ -143,6 +146,7 @@ impl<S: Shared<Stage>> Simulated for Live<S> {
 impl<S: Shared<Stage>> Platform for Live<S> {
     type Spec = Gadget;
     type Hold = Hold<S>;
+    type Call = Call<S>;
     type Monitor = Monitor<S>;
     type Refusal = ();
     type Error = ();
@@ -256,14 +260,21 @@ impl<S: Shared<Stage>> Platform for Live<S> {
         Ok(if spawned { Launch::Spawned } else { Launch::Failed(()) })
     }
 
-    async fn connect(
+    async fn call(
         &self,
         _: &Hold<S>,
         _: Domain,
         generation: Generation,
-    ) -> Result<Result<Monitor<S>, Lost>, ()> {
-        match self.plainly(Request::Connect(generation)).await {
-            Answer::Session(session) => Ok(session.map(|reached| Monitor(self.clone(), reached))),
+    ) -> Result<Result<Call<S>, Lost>, ()> {
+        match self.plainly(Request::Call(generation)).await {
+            Answer::Session(session) => Ok(session.map(|reached| Call(self.clone(), reached))),
+            other => failed(&other),
+        }
+    }
+
+    async fn fence(&self, call: Call<S>) -> Result<Result<Monitor<S>, Lost>, ()> {
+        match self.plainly(Request::Fence(call.1)).await {
+            Answer::Session(session) => Ok(session.map(|_| Monitor(call))),
             other => failed(&other),
         }
     }
@@ -273,14 +284,14 @@ impl<S: Shared<Stage>> Platform for Live<S> {
         monitor: &mut Monitor<S>,
         commands: Vec<Command<Gadget>>,
     ) -> Result<Vec<Reply<()>>, ()> {
-        match self.plainly(Request::Tell(monitor.1, commands)).await {
+        match self.plainly(Request::Tell(monitor.0.1, commands)).await {
             Answer::Replies(replies) => Ok(replies),
             other => failed(&other),
         }
     }
 
     async fn signal(&self, monitor: &mut Monitor<S>, signal: Signal) -> Result<Reply<()>, ()> {
-        match self.plainly(Request::Signal(monitor.1, signal)).await {
+        match self.plainly(Request::Signal(monitor.0.1, signal)).await {
             Answer::Replies(mut replies) => Ok(replies.pop().unwrap_or(Reply::Unknown)),
             other => failed(&other),
         }
@@ -291,7 +302,7 @@ impl<S: Shared<Stage>> Platform for Live<S> {
         monitor: &mut Monitor<S>,
         about: &About<Gadget>,
     ) -> Result<Option<Sight>, ()> {
-        match self.plainly(Request::Look(monitor.1)).await {
+        match self.plainly(Request::Look(monitor.0.1)).await {
             Answer::Sight(sight) => Ok(sight.map(|sight| about.narrow(sight))),
             other => failed(&other),
         }
@@ -302,11 +313,11 @@ impl<S: Shared<Stage>> Platform for Live<S> {
         monitor: &mut Monitor<S>,
         serials: &BTreeSet<Serial>,
     ) -> Result<Heard, ()> {
-        self.heard(Request::Listen(monitor.1, serials.clone())).await
+        self.heard(Request::Listen(monitor.0.1, serials.clone())).await
     }
 
     async fn listen_tray(&self, monitor: &mut Monitor<S>, serial: Serial) -> Result<bool, ()> {
-        self.flag(Request::ListenTray(monitor.1, serial)).await
+        self.flag(Request::ListenTray(monitor.0.1, serial)).await
     }
 
     async fn watch(

@@ -251,8 +251,11 @@ fn a_report_that_is_not_so_is_named() {
     assert_eq!(leaving.broken, Some(FALSE_REPORT));
     let destroyed = Run { marked: Some(FIRST), ..run(Verb::Destroy) };
     assert_eq!(believed(destroyed, Ending::Done), Some(NOT_GONE));
-    let begun = Run { has_intended: true, ..run(Verb::detach(1)) };
-    assert_eq!(believed(begun, Ending::Error("silent")), Some(BEGUN_NOT_SAID));
+    let silent = || Ending::Error("silent");
+    let told = Run { has_intended: true, has_told: true, ..run(Verb::detach(1)) };
+    assert_eq!(believed(told, silent()), Some(BEGUN_NOT_SAID));
+    assert_eq!(believed(attach(), silent()), Some(BEGUN_NOT_SAID), "its device is recorded");
+    assert_eq!(believed(Run { drawn: [Serial(9)].into(), ..own() }, silent()), None);
 }
 
 #[test]

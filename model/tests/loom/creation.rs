@@ -48,11 +48,11 @@ fn destroyed_and_created_again_by_attach() {
     });
 }
 
-/// Its calls: peek, section, found, section, prepare, launch, spawn, connect, section.
+/// Its calls: peek, section, found, section, prepare, launch, spawn, call, fence, section.
 #[test]
 #[ignore = "a proof: it takes its time"]
 fn start_killed_by_start() {
-    let kills = [(3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0)];
+    let kills = [(3, 0), (4, 0), (5, 0), (6, 0), (7, 0), (8, 0), (9, 0)];
     killed("start-killed-by-start", &kills, || {
         defined(vec![Slot::new([Verb::Start]), Slot::new([Verb::Start])])
     });

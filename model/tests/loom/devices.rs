@@ -11,12 +11,12 @@ fn running(slots: Vec<Slot>) -> Scenario {
     Scenario { world, slots, ..Scenario::default() }
 }
 
-/// Its calls: peek, slow, peek, connect, section, commands, section.
-const ATTACH: [(usize, usize); 5] = [(3, 0), (5, 0), (5, 1), (5, 2), (6, 0)];
-/// Its calls: peek, slow, peek, connect, section, command, listen, command, section.
-const DETACH: [(usize, usize); 5] = [(5, 0), (5, 1), (6, 0), (7, 1), (8, 0)];
-/// Its calls: peek, slow, peek, connect, section, layers, moves, layers, section.
-const MEDIA: [(usize, usize); 6] = [(5, 1), (6, 1), (6, 2), (6, 3), (7, 1), (8, 0)];
+/// Its calls: peek, slow, peek, call, section, fence, commands, section.
+const ATTACH: [(usize, usize); 6] = [(3, 0), (5, 0), (6, 0), (6, 1), (6, 2), (7, 0)];
+/// Its calls: peek, slow, peek, call, section, fence, command, listen, command, section.
+const DETACH: [(usize, usize); 5] = [(6, 0), (6, 1), (7, 0), (8, 1), (9, 0)];
+/// Its calls: peek, slow, peek, call, section, fence, layers, moves, layers, section.
+const MEDIA: [(usize, usize); 6] = [(6, 1), (7, 1), (7, 2), (7, 3), (8, 1), (9, 0)];
 
 #[test]
 #[ignore = "a proof: it takes its time"]
@@ -84,7 +84,7 @@ fn attach_killed_by_settle() {
 #[test]
 #[ignore = "a proof: it takes its time"]
 fn attach_killed_by_settle_by_destroy() {
-    killed("attach-killed-by-settle-by-destroy", &ATTACH[2..3], || {
+    killed("attach-killed-by-settle-by-destroy", &ATTACH[3..4], || {
         running(vec![
             Slot::new([Verb::attach(2, Gadget::SCSI)]),
             Slot::new([Verb::Wait]),
@@ -113,7 +113,7 @@ fn media_killed_by_settle() {
 fn a_session_without_a_fence_is_found() {
     let name = "a-session-without-a-fence-is-found";
     let rule = "R11: what a dead sender sent was executed before the next owner looks";
-    found((name, rule), Some(Killed { call: 5, sent: 2 }), || Scenario {
+    found((name, rule), Some(Killed { call: 6, sent: 2 }), || Scenario {
         broken: Some(Rule::Fence),
         ..running(vec![Slot::new([Verb::attach(2, Gadget::SCSI)]), Slot::new([Verb::Wait])])
     });

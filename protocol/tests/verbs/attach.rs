@@ -8,9 +8,9 @@ use steadfast_protocol::{
 };
 
 use crate::{
-    BEGIN, END,
+    BEGIN, CALL, END,
     host::{DOMAIN, Host, Twist, entry, failure, run, session},
-    owning,
+    intending,
     toy::{PCI, SCSI, STACK, Toy},
 };
 
@@ -38,7 +38,7 @@ fn pending() -> DevicePhase<Toy> {
 fn the_intent_is_committed_before_the_effect_and_the_result_durably_after_it() {
     let host = Host::running([]);
     assert_eq!(attach(&host, &[("a", STACK)], Plan::Whole).unwrap(), [("a", Outcome::Attached)]);
-    let lines = owning(&["section: a, placing", "tell +2.0 +2.1 plug:2", "section: a, durable"]);
+    let lines = intending(&["section: a, placing", "tell +2.0 +2.1 plug:2", "section: a, durable"]);
     assert_eq!(host.lines(), lines);
     assert_eq!(host.devices(), [("a", DevicePhase::Present)]);
     assert_eq!(host.machine(1), (vec![2], vec![(2, 0), (2, 1)]));
@@ -50,7 +50,7 @@ fn of_several_devices_all_back_ends_come_before_the_first_front_end() {
     let host = Host::running([]);
     let attached = attach(&host, &[("a", STACK), ("b", PCI)], Plan::Whole).unwrap();
     assert_eq!(attached, [("a", Outcome::Attached), ("b", Outcome::Attached)]);
-    let lines = owning(&[
+    let lines = intending(&[
         "section: a,b, placing",
         "tell +2.0 +2.1 +3.0",
         "tell plug:2 plug:3",
@@ -64,7 +64,7 @@ fn a_refused_device_is_taken_out_again_last_made_first() {
     let host = Host::running([]).twist("tell", Twist::Refuse(2));
     let attached = attach(&host, &[("a", STACK)], Plan::Whole).unwrap();
     assert_eq!(attached, [("a", Outcome::Failed(Some("refused")))]);
-    let lines = owning(&[
+    let lines = intending(&[
         "section: a, placing",
         "tell +2.0 +2.1 plug:2",
         "look",
@@ -88,7 +88,7 @@ fn a_refused_back_end_keeps_all_front_ends_out() {
     let host = Host::running([]).twist("tell", Twist::Refuse(1));
     let attached = attach(&host, &[("a", SCSI), ("b", SCSI)], Plan::Whole).unwrap();
     assert_eq!(attached, [("a", Outcome::Undone), ("b", Outcome::Failed(Some("refused")))]);
-    let lines = owning(&[
+    let lines = intending(&[
         "section: a,b, placing",
         "tell +2.0 +3.0",
         "look",
@@ -105,7 +105,7 @@ fn a_plan_that_is_whole_or_nothing_takes_the_others_out_by_removals() {
     let host = Host::running([]).twist("tell plug", Twist::Refuse(1));
     let attached = attach(&host, &[("a", SCSI), ("b", SCSI)], Plan::Whole).unwrap();
     assert_eq!(attached, [("a", Outcome::Undone), ("b", Outcome::Failed(Some("refused")))]);
-    let lines = owning(&[
+    let lines = intending(&[
         "section: a,b, placing",
         "tell +2.0 +3.0",
         "tell plug:2 plug:3",
@@ -127,7 +127,7 @@ fn what_a_guest_does_not_let_go_of_a_plan_stays_as_a_removal_that_was_told() {
     let host = Host::running([]).twist("tell plug", Twist::Refuse(1));
     let attached = attach(&host, &[("a", PCI), ("b", SCSI)], Plan::Whole).unwrap();
     assert_eq!(attached, [("a", Outcome::Pending), ("b", Outcome::Failed(Some("refused")))]);
-    let lines = owning(&[
+    let lines = intending(&[
         "section: a,b, placing",
         "tell +2.0 +3.0",
         "tell plug:2 plug:3",
@@ -160,7 +160,7 @@ fn a_plan_of_best_effort_keeps_what_got_in() {
     let host = Host::running([]).twist("tell plug", Twist::Refuse(1));
     let attached = attach(&host, &[("a", SCSI), ("b", SCSI)], Plan::BestEffort).unwrap();
     assert_eq!(attached, [("a", Outcome::Attached), ("b", Outcome::Failed(Some("refused")))]);
-    let lines = owning(&[
+    let lines = intending(&[
         "section: a,b, placing",
         "tell +2.0 +3.0",
         "tell plug:2 plug:3",
@@ -179,7 +179,7 @@ fn of_a_plan_of_best_effort_what_fits_is_described_in_one_section() {
     let attached = attach(&host, &plan, Plan::BestEffort).unwrap();
     let exists = Outcome::Conflict(Conflict::DeviceExists("b"));
     assert_eq!(attached, [("a", Outcome::Attached), ("b", exists), ("c", Outcome::Attached)]);
-    let lines = owning(&[
+    let lines = intending(&[
         "section: a,b,c, placing",
         "tell +3.0 +4.0",
         "tell plug:3 plug:4",
@@ -195,7 +195,7 @@ fn of_a_plan_of_best_effort_that_does_not_fit_at_all_qemu_hears_nothing() {
     let host = Host::running([("a", SCSI), ("b", SCSI)]);
     let attached = attach(&host, &[("a", SCSI), ("b", SCSI)], Plan::BestEffort).unwrap();
     assert!(attached.iter().all(|(_, outcome)| matches!(outcome, Outcome::Conflict(_))));
-    assert_eq!(host.lines(), owning(&["section: a,b, placing"]));
+    assert_eq!(host.lines(), intending(&["section: a,b, placing"]));
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn of_a_plan_of_best_effort_whose_back_end_was_refused_is_not_plugged_and_the_ot
     let host = Host::running([]).twist("tell", Twist::Refuse(0));
     let attached = attach(&host, &[("a", SCSI), ("b", SCSI)], Plan::BestEffort).unwrap();
     assert_eq!(attached, [("a", Outcome::Failed(Some("refused"))), ("b", Outcome::Attached)]);
-    let lines = owning(&[
+    let lines = intending(&[
         "section: a,b, placing",
         "tell +2.0 +3.0",
         "tell plug:3",
@@ -242,7 +242,7 @@ fn back_ends_that_are_still_in_use_are_tried_again() {
     });
     let attached = attach(&host, &[("a", SCSI)], Plan::Whole).unwrap();
     assert_eq!(attached, [("a", Outcome::Failed(Some("refused")))]);
-    let lines = owning(&[
+    let lines = intending(&[
         "section: a, placing",
         "tell +2.0 plug:2",
         "look",
@@ -263,7 +263,7 @@ fn back_ends_that_stay_in_use_leave_the_intent() {
             world.running().leaving.insert(Serial(2), Some(Serial(2)));
         })
         .twist("listen", Twist::No)
-        .twist("connect", Twist::Silent)
+        .twist("call", Twist::Silent)
         .later(1);
     assert_eq!(failure(attach(&host, &[("a", SCSI)], Plan::Whole)), "Unknown");
     assert_eq!(host.devices(), [("a", DevicePhase::Adding)]);
@@ -279,8 +279,8 @@ fn a_lost_answer_is_found_out_in_another_session() {
         assert_eq!(host.devices().len(), usize::from(there));
         let strip: &[_] = if there { &[] } else { &["tell -2.0"] };
         let lines = [
-            &BEGIN[..],
-            &["section: a, placing", "tell +2.0 plug:2"],
+            &CALL[..],
+            &["section: a, placing", "fence 1", "tell +2.0 plug:2"],
             &END,
             &BEGIN,
             &["section: a", "look"],
@@ -336,7 +336,7 @@ fn a_device_that_is_there_as_asked_is_unchanged_where_that_is_fine() {
     let host = Host::running([("a", SCSI)]);
     let attached = attach_on(&host, &[("a", SCSI)], Plan::Whole, fine()).unwrap();
     assert_eq!(attached, [("a", Outcome::Unchanged)]);
-    assert_eq!(host.lines(), owning(&["section: a"]));
+    assert_eq!(host.lines(), intending(&["section: a"]));
     let attached = attach_on(&host, &[("a", SCSI), ("b", SCSI)], Plan::Whole, fine()).unwrap();
     assert_eq!(attached, [("a", Outcome::Unchanged), ("b", Outcome::Attached)]);
     let text = "Conflict(DeviceExists(\"a\"))";
@@ -388,7 +388,7 @@ fn nothing_is_described_into_a_row_that_was_marked_meanwhile() {
 
 #[test]
 fn a_broken_platform_ends_the_verb_and_leaves_the_intent() {
-    for line in ["peek", "slow", "connect", "section", "tell"] {
+    for line in ["peek", "slow", "call", "section", "fence", "tell"] {
         let host = Host::running([]).twist(line, Twist::Fail);
         let text = failure(attach(&host, &[("a", SCSI)], Plan::Whole));
         assert_eq!(text, "Platform(\"broken\")", "{line}");

@@ -5,7 +5,7 @@ use steadfast_protocol::{
 };
 
 use crate::{
-    BEGIN, END,
+    CALL, END,
     host::{DOMAIN, Host, Twist, failure, run, session},
     owning,
 };
@@ -193,16 +193,19 @@ fn a_building_that_was_marked_meanwhile_is_left_to_who_finishes_it() {
 
 #[test]
 fn a_monitor_that_does_not_answer_is_silent_and_nothing_was_begun() {
-    let host = Host::running([]).twist("connect", Twist::Silent);
+    let host = Host::running([]).twist("call", Twist::Silent);
     assert_eq!(failure(reset(&host)), "Silent");
-    assert_eq!(host.lines(), [&BEGIN[..], &["unlock 1"]].concat());
+    assert_eq!(host.lines(), [&CALL[..], &["unlock 1"]].concat());
+    let host = Host::running([]).twist("fence", Twist::Silent);
+    assert_eq!(failure(reset(&host)), "Silent");
+    assert_eq!(host.lines(), owning(&[]));
 }
 
 #[test]
 fn a_monitor_that_is_gone_is_told_from_a_machine_that_is_gone() {
-    let host = Host::running([]).twist("connect", Twist::Absent);
+    let host = Host::running([]).twist("call", Twist::Absent);
     assert_eq!(failure(reset(&host)), "Unreachable");
-    let lines = [&BEGIN[..], &["section: the row, probed", "unlock 1"]].concat();
+    let lines = [&CALL[..], &["section: the row, probed", "unlock 1"]].concat();
     assert_eq!(host.lines(), lines);
     let host = Host::running([]);
     host.with(|world| world.machines.clear());

@@ -8,9 +8,9 @@ use steadfast_protocol::{
 };
 
 use crate::{
-    BEGIN, END,
+    BEGIN, CALL, END,
     host::{DOMAIN, Host, Twist, World, entry, failure, run, session},
-    owning,
+    intending,
     toy::{PCI, SCSI, STACK, Toy},
 };
 
@@ -55,7 +55,7 @@ fn pending(acknowledged: Acknowledged) -> Host {
 fn front_to_back_and_the_record_last() {
     let host = Host::running([("a", STACK)]);
     assert_eq!(detach(&host, &["a"]).unwrap(), [("a", Outcome::Removed)]);
-    let lines = owning(&[
+    let lines = intending(&[
         "section: a",
         "tell unplug:2",
         "listen 2",
@@ -77,7 +77,7 @@ fn several_are_asked_for_at_once_and_listened_for_until_all_are_gone() {
     );
     let detached = detach(&host, &["b", "a"]).unwrap();
     assert_eq!(detached, [("b", Outcome::Removed), ("a", Outcome::Removed)], "as they were given");
-    let lines = owning(&[
+    let lines = intending(&[
         "section: b,a",
         "tell unplug:3 unplug:2",
         "listen 2,3",
@@ -94,7 +94,7 @@ fn an_event_that_was_lost_is_made_up_for_by_a_look() {
         world.running().leaving.clear();
     });
     assert_eq!(detach(&host, &["a"]).unwrap(), [("a", Outcome::Removed)]);
-    let lines = owning(&[
+    let lines = intending(&[
         "section: a",
         "tell unplug:2",
         "listen 2",
@@ -110,8 +110,8 @@ fn a_refused_ask_is_no_answer_but_a_look_is() {
     let host = Host::running([("a", SCSI)]).twist("tell", Twist::Refuse(0));
     assert_eq!(detach(&host, &["a"]).unwrap(), [("a", Outcome::Pending)]);
     let lines = [
-        &BEGIN[..],
-        &["section: a", "tell unplug:2", "look"],
+        &CALL[..],
+        &["section: a", "fence 1", "tell unplug:2", "look"],
         &END,
         &["watch 1 2"],
         &BEGIN,
@@ -130,8 +130,8 @@ fn who_waits_for_a_guest_holds_nothing_and_looks_again_in_a_short_hold() {
         .before("watch", |world| world.running().release(2));
     assert_eq!(detach(&host, &["a"]).unwrap(), [("a", Outcome::Removed)]);
     let lines = [
-        &BEGIN[..],
-        &["section: a", "tell unplug:2", "look"],
+        &CALL[..],
+        &["section: a", "fence 1", "tell unplug:2", "look"],
         &END,
         &["watch 1 2"],
         &BEGIN,
@@ -182,7 +182,7 @@ fn a_refusal_heard_in_the_hold_ends_the_removal_there() {
     let detached = detach(&host, &["a", "b"]).unwrap();
     assert_eq!(detached, [("a", Outcome::Rejected), ("b", Outcome::Pending)]);
     let lines = host.lines();
-    assert_eq!(lines[7..9], ["look", "section: a, durable"]);
+    assert_eq!(lines[8..10], ["look", "section: a, durable"]);
     assert_eq!(host.entry("a").phase, DevicePhase::Present);
 }
 

@@ -6,9 +6,9 @@ use steadfast_protocol::{
 };
 
 use crate::{
-    BEGIN, END,
+    BEGIN, CALL, END,
     host::{DOMAIN, Host, Twist, failure, run, session},
-    owning,
+    intending,
     toy::{SCSI, Toy, drive},
 };
 
@@ -57,7 +57,7 @@ fn holds_new(host: &Host) -> bool {
 fn the_new_nodes_come_first_and_the_old_ones_go_last() {
     let host = Host::running([("a", drive(Some(1)))]);
     assert_eq!(came(media(&host, Some(5), Door::Ask)), Outcome::Changed);
-    let lines = owning(&[
+    let lines = intending(&[
         "section: a",
         "tell +3.0",
         "tell ask:2 take:2 put:2:3 close:2",
@@ -73,8 +73,12 @@ fn the_new_nodes_come_first_and_the_old_ones_go_last() {
 fn nothing_is_put_into_a_drive_that_is_to_be_empty() {
     let host = Host::running([("a", drive(Some(1)))]);
     assert_eq!(came(media(&host, None, Door::Force)), Outcome::Changed);
-    let lines =
-        owning(&["section: a", "tell open:2 take:2 close:2", "tell -2.0", "section: a, durable"]);
+    let lines = intending(&[
+        "section: a",
+        "tell open:2 take:2 close:2",
+        "tell -2.0",
+        "section: a, durable",
+    ]);
     assert_eq!(host.lines(), lines);
     assert_eq!(record(&host), (drive(None), 3, DevicePhase::Present, vec![]));
 }
@@ -83,7 +87,7 @@ fn nothing_is_put_into_a_drive_that_is_to_be_empty() {
 fn an_empty_drive_has_no_old_nodes() {
     let host = Host::running([("a", drive(None))]);
     assert_eq!(came(media(&host, Some(5), Door::Ask)), Outcome::Changed);
-    let lines = owning(&[
+    let lines = intending(&[
         "section: a",
         "tell +3.0",
         "tell ask:2 take:2 put:2:3 close:2",
@@ -98,7 +102,7 @@ fn a_refused_node_leaves_the_old_medium() {
     let host = Host::running([("a", drive(Some(1)))]).twist("tell", Twist::Refuse(0));
     assert_eq!(came(media(&host, Some(5), Door::Ask)), FAILED);
     let lines =
-        owning(&["section: a", "tell +3.0", "look", "tell -3.0", "look", "section: a, durable"]);
+        intending(&["section: a", "tell +3.0", "look", "tell -3.0", "look", "section: a, durable"]);
     assert_eq!(host.lines(), lines);
     assert!(holds_old(&host));
     assert_eq!(host.world().stages, ["intent", "effect", "undo"]);
@@ -110,7 +114,7 @@ fn a_guest_that_holds_the_door_is_waited_for_with_the_session() {
         .before("listen", |world| world.running().locked = false);
     host.with(|world| world.running().locked = true);
     assert_eq!(came(media(&host, Some(5), Door::Ask)), Outcome::Changed);
-    let lines = owning(&[
+    let lines = intending(&[
         "section: a",
         "tell +3.0",
         "tell ask:2 take:2 put:2:3 close:2",
@@ -235,8 +239,8 @@ fn a_lost_answer_is_found_out_in_another_session() {
     assert_eq!(came(media(&host, Some(5), Door::Ask)), Outcome::Changed);
     assert!(holds_new(&host));
     let lines = [
-        &BEGIN[..],
-        &["section: a", "tell +3.0", "tell ask:2 take:2 put:2:3 close:2"],
+        &CALL[..],
+        &["section: a", "fence 1", "tell +3.0", "tell ask:2 take:2 put:2:3 close:2"],
         &END,
         &BEGIN,
         &["section: a", "look", "tell -2.0", "section: a, durable"],

@@ -31,10 +31,13 @@ impl Drop for Hold {
     }
 }
 
-/// A session on the command socket.
-pub(crate) struct Monitor(Host, Generation);
+/// A session on the command socket that nothing can be told in.
+pub(crate) struct Call(Host, Generation);
 
-impl Drop for Monitor {
+/// One that has been answered.
+pub(crate) struct Monitor(Call);
+
+impl Drop for Call {
     fn drop(&mut self) {
         self.0.world().lines.push(format!("hang up {}", self.1));
     }
@@ -43,6 +46,7 @@ impl Drop for Monitor {
 impl Platform for Host {
     type Spec = Toy;
     type Hold = Hold;
+    type Call = Call;
     type Monitor = Monitor;
     type Refusal = &'static str;
     type Error = &'static str;
@@ -147,21 +151,22 @@ impl Platform for Host {
         Ok(Launch::Spawned)
     }
 
-    async fn connect(
+    async fn call(
         &self,
         hold: &Hold,
         _: Domain,
         generation: Generation,
-    ) -> Answer<Result<Monitor, Lost>> {
+    ) -> Answer<Result<Call, Lost>> {
         assert_eq!(hold.1, generation);
-        let (world, twist) = self.effect(format!("connect {generation}"));
-        Ok(match twist {
-            Some(Twist::Silent) => Err(Lost::Silent),
-            Some(Twist::Absent) => Err(Lost::Absent),
-            Some(_) => return Err(BROKEN),
-            None if !world.machines.contains_key(&generation) => Err(Lost::Absent),
-            None => Ok(Monitor(self.clone(), generation)),
-        })
+        let (world, twist) = self.effect(format!("call {generation}"));
+        Ok(reached(&world, twist, generation)?.map(|()| Call(self.clone(), generation)))
+    }
+
+    async fn fence(&self, call: Call) -> Answer<Result<Monitor, Lost>> {
+        let (world, twist) = self.effect(format!("fence {}", call.1));
+        let answered = reached(&world, twist, call.1);
+        drop(world);
+        Ok(answered?.map(|()| Monitor(call)))
     }
 
     async fn tell(
@@ -183,7 +188,7 @@ impl Platform for Host {
                 replies.push(Reply::Unknown);
                 continue;
             }
-            let machine = world.machines.get_mut(&monitor.1).expect("a machine");
+            let machine = world.machines.get_mut(&monitor.0.1).expect("a machine");
             if refused == Some(at) {
                 replies.push(Reply::Refused("refused"));
                 continue;
@@ -215,7 +220,9 @@ impl Platform for Host {
         match twist {
             Some(Twist::Silent) => Ok(None),
             Some(_) => Err(BROKEN),
-            None => Ok(world.machines.get(&monitor.1).map(|machine| about.narrow(machine.sight()))),
+            None => {
+                Ok(world.machines.get(&monitor.0.1).map(|machine| about.narrow(machine.sight())))
+            }
         }
     }
 
@@ -226,7 +233,7 @@ impl Platform for Host {
             Some(Twist::No) => Ok(Heard { over: true, ..Heard::default() }),
             Some(_) => Err(BROKEN),
             None => {
-                let machine = world.machines.get_mut(&monitor.1).expect("a machine");
+                let machine = world.machines.get_mut(&monitor.0.1).expect("a machine");
                 let deleted: BTreeSet<_> =
                     machine.leaving.keys().copied().filter(|one| serials.contains(one)).collect();
                 machine.leaving.retain(|serial, _| !deleted.contains(serial));
@@ -323,6 +330,20 @@ impl World {
             Some(_) => {}
         }
     }
+}
+
+fn reached(
+    world: &World,
+    twist: Option<Twist>,
+    generation: Generation,
+) -> Answer<Result<(), Lost>> {
+    Ok(match twist {
+        Some(Twist::Silent) => Err(Lost::Silent),
+        Some(Twist::Absent) => Err(Lost::Absent),
+        Some(_) => return Err(BROKEN),
+        None if !world.machines.contains_key(&generation) => Err(Lost::Absent),
+        None => Ok(()),
+    })
 }
 
 fn unless_broken(twist: Option<Twist>) -> Answer<()> {

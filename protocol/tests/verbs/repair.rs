@@ -212,7 +212,8 @@ fn a_machine_without_a_record_gets_one_that_says_what_it_has() {
         ("b", entry(PCI, [0, 0, 0], DevicePhase::Defined)),
     ]);
     readopt(&host, entries).unwrap();
-    let lines = [&["slow 1", "connect 1", "look", "section: all, durable"][..], &END].concat();
+    let lines =
+        [&["slow 1", "call 1", "fence 1", "look", "section: all, durable"][..], &END].concat();
     assert_eq!(host.lines(), lines);
     assert_eq!(host.phase(), Some(Phase::Live));
     let [a, b] = ["a", "b"].map(|id| host.entry(id));
@@ -227,7 +228,7 @@ fn a_machine_is_readopted_only_into_a_row_at_rest_and_after_it_has_answered() {
     let none = BTreeMap::new;
     let host = unrecorded().in_phase(Phase::Building);
     assert_eq!(failure(readopt(&host, none())), "Conflict(Phase(Building))");
-    let host = unrecorded().twist("connect", Twist::Silent);
+    let host = unrecorded().twist("call", Twist::Silent);
     assert_eq!(failure(readopt(&host, none())), "Silent");
     let host = unrecorded().twist("look", Twist::Silent);
     assert_eq!(failure(readopt(&host, none())), "Silent");

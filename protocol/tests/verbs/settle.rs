@@ -10,14 +10,14 @@ use crate::{
     toy::{PCI, SCSI, STACK, Toy, drive},
 };
 
-/// What settling does, between connect and the verb itself.
+/// What settling does, between the fence and the verb itself.
 fn settled(host: &Host) -> Vec<String> {
     run(session(host).signal(DOMAIN, Signal::Reset, Terms::default())).expect("a verb");
     host.at_rest();
     let lines = host.lines();
     let frame = owning(&["signal Reset"]);
-    assert!(lines.len() >= frame.len() && lines[..4] == frame[..4], "{lines:?}");
-    lines[4..lines.len() - 3].to_vec()
+    assert!(lines.len() >= frame.len() && lines[..5] == frame[..5], "{lines:?}");
+    lines[5..lines.len() - 3].to_vec()
 }
 
 fn removing(acknowledged: Acknowledged) -> DevicePhase<Toy> {

@@ -37,7 +37,8 @@ const BURIED: [&str; 3] = ["section: all, probed, durable", "clear 1", "unlock 1
 fn a_start_takes_the_lock_of_its_generation_first_and_is_durable_last() {
     let host = Host::defined([("a", SCSI)]);
     assert_eq!(start(&host).unwrap(), Generation(1));
-    let lines = [&BUILT[..], &["connect 1", "hang up 1", "section: the row, durable", "unlock 1"]];
+    let lines =
+        [&BUILT[..], &["call 1", "fence 1", "hang up 1", "section: the row, durable", "unlock 1"]];
     assert_eq!(host.lines(), lines.concat());
     assert_eq!(host.phase(), Some(Phase::Live));
     assert_eq!(host.devices(), [("a", DevicePhase::Present)]);
@@ -136,26 +137,27 @@ fn a_spawn_that_fails_is_defined_again_where_the_kernel_says_so() {
 
 #[test]
 fn a_machine_that_ends_before_it_answers_is_defined_again() {
-    let host = Host::defined([("a", SCSI)]).before("connect", |world| world.machines.clear());
+    let host = Host::defined([("a", SCSI)]).before("call", |world| world.machines.clear());
     assert_eq!(failure(start(&host)), "Died");
-    let lines = [&BUILT[..], &["connect 1", "exited 1 Last"], &BURIED];
+    let lines = [&BUILT[..], &["call 1", "exited 1 Last"], &BURIED];
     assert_eq!(host.lines(), lines.concat());
     assert_eq!(host.phase(), Some(Phase::Defined));
-    let host = Host::defined([("a", SCSI)])
-        .before("connect", |world| world.machines.clear())
-        .before("section: all, probed", |world| {
+    let host = Host::defined([("a", SCSI)]).before("call", |world| world.machines.clear()).before(
+        "section: all, probed",
+        |world| {
             world.row.as_mut().expect("a row").phase = GONE;
-        });
+        },
+    );
     assert!(failure(start(&host)).starts_with("Conflict(Phase(Dying"), "somebody ends it");
     assert_eq!(host.phase(), Some(GONE));
 }
 
 #[test]
 fn a_machine_that_does_not_answer_runs() {
-    let host = Host::defined([("a", SCSI)]).twist("connect", Twist::Silent);
+    let host = Host::defined([("a", SCSI)]).twist("call", Twist::Silent);
     assert_eq!(failure(start(&host)), "Silent");
     assert_eq!(host.phase(), Some(Phase::Live));
-    let host = Host::defined([("a", SCSI)]).twist("connect", Twist::Absent);
+    let host = Host::defined([("a", SCSI)]).twist("call", Twist::Absent);
     assert_eq!(failure(start(&host)), "Unreachable");
     assert_eq!(host.phase(), Some(Phase::Live));
 }

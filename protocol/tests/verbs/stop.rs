@@ -83,8 +83,8 @@ fn what_ended_while_it_was_to_be_killed_is_at_rest() {
 #[test]
 fn a_monitor_that_does_not_answer_keeps_nothing_from_being_killed() {
     for host in [
-        Host::running([]).twist("connect", Twist::Silent),
-        Host::running([]).twist("connect", Twist::Absent),
+        Host::running([]).twist("call", Twist::Silent),
+        Host::running([]).twist("call", Twist::Absent),
     ] {
         assert_eq!(stop(&host, Door::Ask).unwrap(), Ended::Killed(Generation(1)));
         let lines = host.lines();

@@ -109,7 +109,13 @@ impl Machine {
     /// Stops QEMU, and sees it stopped.
     fn freeze(&self, generation: Generation) {
         let pid = self.signal(generation, Signal::STOP);
-        let stands = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") T ");
+        // Its monitor's thread as well: that one greets.
+        let stands = || {
+            let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+            tasks
+                .map(|task| fs::read_to_string(task.unwrap().path().join("stat")))
+                .all(|stat| stat.is_ok_and(|stat| stat.contains(") T ")))
+        };
         while !stands() {
             std::thread::yield_now();
         }
