@@ -14,7 +14,6 @@ mod place;
 #[expect(dead_code, reason = "what a living QEMU needs of its folder")]
 mod berth;
 #[path = "../../src/hold.rs"]
-#[expect(dead_code, reason = "what a living QEMU needs of its lock")]
 mod hold;
 #[path = "../../src/sync.rs"]
 mod sync;
