@@ -24,6 +24,9 @@ pub(crate) const ACKNOWLEDGED: u64 = 512;
 /// A log of more pages is looked after earlier, in case others read it for so long that it could not begin anew.
 const MANY_PAGES: i32 = 16_384;
 const COMMITS_OF_LONG_LOG: u64 = 64;
+/// As many bytes of a log that begins anew stay where they are: more than it has between two turns, as a rule. The rest is given
+/// back, by the transaction with which it begins.
+const LOG_KEPT: i64 = 4 << 20;
 /// How long it waits for the gate; whoever comes to the next turn tries again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -56,7 +59,10 @@ fn renew(shared: &Shared, engine: &mut Engine) -> Result<(), StoreError> {
     let entered = shared.gate.enter(Uuid::nil(), "tend", Monotonic::now() + PATIENCE)?;
     shared.queue.pass_gate();
     copy_log(shared)?;
-    engine.write_alone(shared, Commit::Intent, history::trim)?;
+    engine.write_alone(shared, Commit::Intent, |connection| {
+        connection.pragma_update(None, "journal_size_limit", LOG_KEPT)?;
+        history::trim(connection)
+    })?;
     drop(entered);
     Ok(())
 }

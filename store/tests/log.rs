@@ -134,3 +134,34 @@ fn a_sound_log_and_one_that_ends_in_the_middle_of_a_frame_are_no_damage() {
     fs::write(world.log(), &log[..log.len() - 100]).unwrap();
     assert!(!damaged_log(&world.open()));
 }
+
+#[test]
+fn a_log_that_was_long_gives_back_what_it_does_not_need() {
+    let world = World::with(&["a"]);
+    let folder = world.folder.path();
+    let mut options = StoreOptions::new(folder.join("s"), folder.join("r"));
+    options.log_turn = 4;
+    let store = Store::open(options).unwrap();
+    let uuid = store.snapshot(|snapshot| snapshot.domains()).unwrap()[0].row.uuid;
+    let size = || fs::metadata(world.log()).unwrap().len();
+    let mut longest = 0;
+    for _ in 0..12 {
+        let request = Request::new(uuid, Commit::Durable);
+        let written = store
+            .section_blocking(request, |section| section.put_userdata("large", &[7; 6 << 20]))
+            .map_err(steadfast_store::SectionError::<StoreError>::into_store);
+        written.unwrap();
+        longest = longest.max(size());
+    }
+    assert!(longest > 6 << 20, "{longest} bytes");
+    // Dropped, it finishes what it was to tidy.
+    for _ in 0..4 {
+        let request = Request::new(uuid, Commit::Durable);
+        let written = store
+            .section_blocking(request, |section| section.put_userdata("small", b"x"))
+            .map_err(steadfast_store::SectionError::<StoreError>::into_store);
+        written.unwrap();
+    }
+    drop(store);
+    assert!(size() <= (4 << 20) + 4096, "{} bytes stay", size());
+}
