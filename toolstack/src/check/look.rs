@@ -108,7 +108,8 @@ fn readable(row: &DomainRow) -> Result<(), Error> {
 /// Looks at one domain. Takes its turn on the query socket, and no slow lock.
 ///
 /// The row is read before its QEMU is asked, and all of the record after: of a row that is the same then it is what was recorded
-/// all the while, for whatever changes of it changes its revision.
+/// all the while, for whatever changes of it changes its revision. Nothing is found unless it is the same still when all was
+/// looked at.
 pub(super) async fn look(
     host: Arc<Shared>,
     subject: Subject,
@@ -132,9 +133,15 @@ pub(super) async fn look(
                 return Ok(Survey::one(found.repair(Fix::Store, words), 0));
             }
         };
-        if before.is_some_and(|before| before == record.row)
-            && let Some(seen) = judge(&host, &subject, &record, asked, hints, deadline).await?
-        {
+        if before.is_none_or(|before| before != record.row) {
+            continue;
+        }
+        let Some(seen) = judge(&host, &subject, &record, asked, hints, deadline).await? else {
+            continue;
+        };
+        // A lock that is free, a process that is gone: some of what it is judged by is younger than the record, and what stood
+        // open in that may have been settled before.
+        if seen.found.is_empty() || row(&host, &subject)?.is_some_and(|now| now == record.row) {
             return Ok(seen);
         }
     }
