@@ -27,7 +27,8 @@ pub(crate) fn install(verbose: u8) -> Result<(), Error> {
     };
     let filter = EnvFilter::try_new(&filter)
         .map_err(|error| invalid(format!("{VARIABLE} is no filter: {filter}")).because(error))?;
-    let events = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    // Said, for another crate of the same build may have switched colours on, and who reads this is often no terminal.
+    let events = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
     let subscriber = tracing_subscriber::registry().with(filter).with(events).with(StageTimes);
     tracing::subscriber::set_global_default(subscriber).map_err(|error| {
         Error::new(steadfast::Kind::Internal, "tracing is installed already").because(error)

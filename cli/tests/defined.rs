@@ -314,6 +314,7 @@ fn a_trace_goes_to_stderr_and_only_when_it_is_asked_for() {
     let world = world();
     let said = world.run(&["attach", "web1", "r", "rng", "-o", "json", "-v"]);
     assert!(said.stderr.contains("opening the host"), "{said:?}");
+    assert!(!said.stderr.contains('\u{1b}'), "colours for a pipe: {said:?}");
     said.document();
     assert_eq!(world.run(&["attach", "web1", "s", "rng", "-o", "json"]).stderr, "");
     let mut command = world.command();
