@@ -113,7 +113,9 @@ fn a_process_that_commits_once_needs_no_thread_and_one_connection() {
     let trace = traced(fixture.path(), "child_commits_once", "trace=clone,clone3,openat,unlink");
     let of_store = trace.split("/nowhere/begin").nth(1).unwrap().split("/nowhere/end").next();
     let of_store = of_store.unwrap();
-    assert!(!of_store.contains("clone"), "{of_store}");
+    // Begun in it: the call that made the test's own thread may still be told as ending.
+    let begun = ["clone(", "clone3("];
+    assert!(!begun.iter().any(|call| of_store.contains(call)), "{of_store}");
     let opens = of_store.lines().filter(|line| line.contains("steadfast.db\""));
     assert_eq!(opens.count(), 1, "{of_store}");
 }
