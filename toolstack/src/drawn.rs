@@ -19,10 +19,10 @@ const KEPT: u64 = 1 << 16;
 /// Farther than one verb counts.
 const STEP: u64 = 64;
 
-/// What was noted; `None` where nothing was since the run folder was made.
+/// What was noted; `None` where nothing was since the run folder was made, or whoever was about to died of it.
 pub(crate) fn noted(run: &Path) -> io::Result<Option<u64>> {
     match std::fs::symlink_metadata(run.join(NAME)) {
-        Ok(file) => Ok(Some(file.len())),
+        Ok(file) => Ok(Some(file.len()).filter(|noted| *noted > 0)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -37,20 +37,15 @@ pub(crate) fn note(
     beside: impl FnOnce() -> io::Result<u64>,
 ) -> io::Result<()> {
     let mut options = File::options();
-    options.write(true).mode(0o600);
-    let (file, number) = match options.open(run.join(NAME)) {
-        Ok(file) => (file, number),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let number = number.max(beside()?);
-            match options.create(true).truncate(false).open(run.join(NAME)) {
-                Ok(file) => (file, number),
-                // The run folder was wiped, and the endpoints with it.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                Err(error) => return Err(error),
-            }
-        }
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = match options.open(run.join(NAME)) {
+        Ok(file) => file,
+        // The run folder was wiped, and the endpoints with it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
+    let is_first = file.metadata()?.len() == 0;
+    let number = if is_first { number.max(beside()?) } else { number };
     let Some(last) = number.checked_sub(1) else { return Ok(()) };
     file.write_all_at(&[0], last)?;
     if last % KEPT < STEP && last > STEP {
@@ -89,6 +84,15 @@ mod tests {
             }
         });
         assert_eq!(noted(run.path()).unwrap(), Some(1999));
+    }
+
+    #[test]
+    fn a_note_that_was_never_written_is_none() {
+        let run = tempfile::tempdir().unwrap();
+        File::create(run.path().join(NAME)).unwrap();
+        assert_eq!(noted(run.path()).unwrap(), None);
+        note(run.path(), 3, || Ok(7)).unwrap();
+        assert_eq!(noted(run.path()).unwrap(), Some(7));
     }
 
     #[test]
