@@ -88,6 +88,7 @@ impl<'s, P: Platform> Owner<'s, P> {
     ) -> Described<'_, 's, P> {
         Described { owner: self, things, plan }
     }
+
     /// Phase one of a removal.
     ///
     /// # Errors

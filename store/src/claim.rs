@@ -33,10 +33,7 @@ pub(crate) fn list(
 ) -> Result<Vec<ClaimRow>, StoreError> {
     let sql = "SELECT * FROM claim WHERE domain = ?1 ORDER BY claim";
     let claims = collect(connection, sql, [domain], |row| Ok(read(row)?.1))?;
-    domain::same_count(expected, claims.len(), CLAIM.name, &domain)?;
-    if !claims.is_sorted_by(|one, next| one.claim < next.claim) {
-        return Err(domain::disordered(CLAIM.name, &domain));
-    }
+    domain::same_keys(expected, claims.iter().map(|row| &row.claim), CLAIM.name, &domain)?;
     Ok(claims)
 }
 
@@ -107,7 +104,7 @@ fn remove(connection: &Connection, domain: &str, claim: &str) -> Result<(), Stor
 
 /// All claims of a domain in their order, once a section has read them: what is in none of them is free, and no row has to be
 /// searched for.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Claims(Vec<ClaimRow>);
 
 impl Claims {
@@ -122,8 +119,8 @@ impl Claims {
 
     /// Which other device than `device` has one of these, if any.
     pub(crate) fn holder(&self, device: &str, wanted: &[&str]) -> Option<&ClaimRow> {
-        let rows = wanted.iter().filter_map(|claim| Some(&self.0[self.place(claim).ok()?]));
-        rows.filter(|row| row.device != device).min_by(|one, other| one.claim.cmp(&other.claim))
+        let mut rows = wanted.iter().filter_map(|claim| Some(&self.0[self.place(claim).ok()?]));
+        rows.find(|row| row.device != device)
     }
 
     /// Makes `wanted`, which nobody else has, all that the device has. Says how many it had before.

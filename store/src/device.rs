@@ -63,10 +63,7 @@ pub(crate) fn list(
 ) -> Result<Vec<DeviceRow>, StoreError> {
     let sql = "SELECT * FROM device WHERE domain = ?1 ORDER BY id";
     let devices = collect(connection, sql, [domain], |row| Ok(read(row)?.1))?;
-    domain::same_count(expected, devices.len(), DEVICE.name, &domain)?;
-    if !devices.is_sorted_by(|one, next| one.id < next.id) {
-        return Err(domain::disordered(DEVICE.name, &domain));
-    }
+    domain::same_keys(expected, devices.iter().map(|row| &row.id), DEVICE.name, &domain)?;
     Ok(devices)
 }
 

@@ -213,9 +213,19 @@ pub(crate) fn same_count(
     })
 }
 
-/// The error of rows that do not come in the order of their keys: a search in them finds what it is led to.
-pub(crate) fn disordered(table: &'static str, domain: &dyn std::fmt::Display) -> StoreError {
-    StoreError::Corrupt { table, key: domain.to_string(), detail: "its index is out of order" }
+/// [`same_count`], of rows that come in the order of their keys: in others a search finds what it is led to.
+pub(crate) fn same_keys<'r>(
+    expected: u64,
+    keys: impl ExactSizeIterator<Item = &'r String>,
+    table: &'static str,
+    domain: &dyn std::fmt::Display,
+) -> Result<(), StoreError> {
+    same_count(expected, keys.len(), table, domain)?;
+    if keys.is_sorted_by(|one, next| one < next) {
+        return Ok(());
+    }
+    let detail = "its index is out of order";
+    Err(StoreError::Corrupt { table, key: domain.to_string(), detail })
 }
 
 /// There is none: the rows beside its place say so, and both indexes have as many rows. Where that is not so the whole table is

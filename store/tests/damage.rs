@@ -48,6 +48,17 @@ fn tamper(fixture: &Fixture, sql: &str) {
     assert!(connection.execute(sql, []).unwrap() > 0, "{sql} must hit a row");
 }
 
+/// A store of this one's run folder that has these bytes.
+fn store_of(fixture: &Fixture, database: &[u8]) -> (Fixture, Store) {
+    let other = Fixture::new();
+    std::fs::create_dir_all(other.state().join("locks")).unwrap();
+    std::fs::write(other.database(), database).unwrap();
+    let mut options = options(other.path());
+    options.run_folder = fixture.path().join("run");
+    let store = Store::open(options).unwrap();
+    (other, store)
+}
+
 fn is_corrupt<T: std::fmt::Debug>(result: Result<T, StoreError>, table: &str) {
     assert!(
         matches!(&result, Err(StoreError::Corrupt { table: found, .. }) if *found == table),
@@ -115,14 +126,9 @@ fn a_domain_with_a_damaged_key_is_not_an_absent_one() {
         let length = key.len();
         let bits = found.iter().flat_map(|at| (0..3).map(move |bit| (at + length - 1, bit)));
         for (at, bit) in bits {
-            let other = Fixture::new();
-            std::fs::create_dir_all(other.state().join("locks")).unwrap();
             let mut damaged = whole.clone();
             damaged[at] ^= 1 << bit;
-            std::fs::write(other.database(), damaged).unwrap();
-            let mut options = options(other.path());
-            options.run_folder = fixture.path().join("run");
-            let store = Store::open(options).unwrap();
+            let (_folder, store) = store_of(&fixture, &damaged);
             let read = [
                 store.snapshot(|snapshot| snapshot.domain(uuid(2))),
                 store.snapshot(|snapshot| snapshot.named("web2")),
@@ -148,14 +154,9 @@ fn a_device_with_a_damaged_key_is_not_an_absent_one() {
         let ends: Vec<_> = found.map(|(at, _)| at + key.len() - 1).collect();
         assert!(ends.len() >= 2, "{key} stands in {} places", ends.len());
         for (at, bit) in ends.iter().flat_map(|at| (0..6).map(move |bit| (*at, bit))) {
-            let other = Fixture::new();
-            std::fs::create_dir_all(other.state().join("locks")).unwrap();
             let mut damaged = whole.clone();
             damaged[at] ^= 1 << bit;
-            std::fs::write(other.database(), damaged).unwrap();
-            let mut options = options(other.path());
-            options.run_folder = fixture.path().join("run");
-            let store = Store::open(options).unwrap();
+            let (_folder, store) = store_of(&fixture, &damaged);
             let read = [
                 store.snapshot(|snapshot| snapshot.device(uuid(1), "disk")),
                 attempt(&store, uuid(1), |section| section.device("disk")),
@@ -193,12 +194,7 @@ fn a_device_whose_index_leads_elsewhere_is_not_an_absent_one() {
     for byte in 0..4 {
         damaged.swap(one + byte, other + byte);
     }
-    let other = Fixture::new();
-    std::fs::create_dir_all(other.state()).unwrap();
-    std::fs::write(other.database(), damaged).unwrap();
-    let mut options = options(other.path());
-    options.run_folder = fixture.path().join("run");
-    let store = Store::open(options).unwrap();
+    let (_folder, store) = store_of(&fixture, &damaged);
     let found = store.snapshot(|snapshot| snapshot.device(uuid(1), "disk"));
     assert!(!matches!(found, Ok(None)));
 }

@@ -101,6 +101,15 @@ fn resident_kib() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
+/// A host, in a folder that has a disk's image.
+async fn open() -> (tempfile::TempDir, Host) {
+    let folders = tempfile::tempdir_in("/tmp").unwrap();
+    std::fs::write(folders.path().join("disk"), [0; 4096]).unwrap();
+    let options = Options::new(folders.path().join("s"), folders.path().join("r"));
+    let host = Host::open(options).await.unwrap();
+    (folders, host)
+}
+
 async fn attach(host: &Host, disk: &str, request: &Request) -> Result<Option<Error>, Error> {
     let document = json!({"class": "disk", "bus": "scsi", "file": disk, "format": "raw"});
     let devices = vec![("data".to_owned(), document)];
@@ -109,12 +118,9 @@ async fn attach(host: &Host, disk: &str, request: &Request) -> Result<Option<Err
 
 #[tokio::test]
 async fn whatever_a_monitor_does_the_record_is_settled_by_the_next_verb() {
-    let folders = tempfile::tempdir_in("/tmp").unwrap();
+    let (folders, host) = open().await;
     let disk = folders.path().join("disk");
-    std::fs::write(&disk, [0; 4096]).unwrap();
     let disk = disk.to_str().unwrap();
-    let host =
-        Host::open(Options::new(folders.path().join("s"), folders.path().join("r"))).await.unwrap();
     let request = Request::default();
     let short = Request { timeout: Some(Duration::from_secs(1)), ..Request::default() };
     let document = json!({"name": "vm", "accel": "tcg", "memory": "64M"});
@@ -258,12 +264,9 @@ async fn devices(host: &Host) -> Vec<ShownDevice> {
 #[tokio::test]
 async fn without_a_first_answer_nothing_is_left_and_the_error_is_that_of_a_monitor_that_is_not_there()
  {
-    let folders = tempfile::tempdir_in("/tmp").unwrap();
+    let (folders, host) = open().await;
     let disk = folders.path().join("disk");
-    std::fs::write(&disk, [0; 4096]).unwrap();
     let disk = disk.to_str().unwrap();
-    let host =
-        Host::open(Options::new(folders.path().join("s"), folders.path().join("r"))).await.unwrap();
     let request = Request::default();
     let short = Request { timeout: Some(Duration::from_secs(1)), ..Request::default() };
     let document = json!({"name": "vm", "accel": "tcg", "memory": "64M", "devices": {
